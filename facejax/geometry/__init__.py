@@ -1,0 +1,1 @@
+"""Face geometry: rotations, cameras, morphable models, rasterisation. Needs jax.numpy only."""
