@@ -1,0 +1,114 @@
+"""Every loss term: arrays -> one scalar. Weights belong to the systems; see `weighted_sum`."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+# One weight for each of relu1_1 .. relu5_1 of VGG19, as in the code of SPADE and HeadGAN (the
+# HeadGAN paper gives none).
+VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+def hinge_discriminator(real: Sequence[jax.Array], fake: Sequence[jax.Array]) -> jax.Array:
+    """Mean hinge loss that pushes `real` above 1 and `fake` below -1.
+
+    Lim & Ye 2017, arXiv:1705.02894; the mean over each score map, then over the scales.
+
+    Args:
+      real: discriminator scores of real images, one map of any shape for each scale.
+      fake: scores of generated images.
+
+    Returns:
+      A scalar >= 0.
+    """
+    terms = [
+        jnp.mean(jax.nn.relu(1 - r)) + jnp.mean(jax.nn.relu(1 + f))
+        for r, f in zip(real, fake, strict=True)
+    ]
+    return jnp.mean(jnp.stack(terms))
+
+
+def hinge_generator(fake: Sequence[jax.Array]) -> jax.Array:
+    """Minus the mean score of generated images, over each map, then over the scales.
+
+    Args:
+      fake: discriminator scores of generated images, one map of any shape for each scale.
+    """
+    return -jnp.mean(jnp.stack([jnp.mean(f) for f in fake]))
+
+
+def feature_matching(
+    real: Sequence[Sequence[jax.Array]], fake: Sequence[Sequence[jax.Array]]
+) -> jax.Array:
+    """Distance of the discriminator's features: mean over scales of 4 / (n + 1) sum |fake - real|.
+
+    Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, with the factor of its code. The features of the
+    real image are constants.
+
+    Args:
+      real: for each scale, the features of n layers, each of any shape.
+      fake: the same of the generated image.
+    """
+    scales = []
+    for real_layers, fake_layers in zip(real, fake, strict=True):
+        layers = [l1(f, r) for f, r in zip(fake_layers, real_layers, strict=True)]
+        scales.append(4 / (len(layers) + 1) * jnp.sum(jnp.stack(layers)))
+    return jnp.mean(jnp.stack(scales))
+
+
+def l1(image: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute difference over all elements; the target is a constant. Same shapes.
+
+    Raises:
+      ValueError: the shapes differ.
+    """
+    if image.shape != target.shape:
+        raise ValueError(f"image has shape {image.shape}; due: the target's {target.shape}")
+    return jnp.mean(jnp.abs(image - jax.lax.stop_gradient(target)).astype(jnp.float32))
+
+
+def masked_l1(image: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+    """`l1` of both images times the mask: still the mean over all pixels, as HeadGAN's code has it.
+
+    Args:
+      image: [B, H, W, C].
+      target: [B, H, W, C].
+      mask: [B, H, W, 1] in [0, 1].
+    """
+    return l1(image * mask, target * mask)
+
+
+def face_region(face: jax.Array) -> jax.Array:
+    """1 where a 3-D face image [B, H, W, 3] in [0, 1] shows the face, else 0: [B, H, W, 1].
+
+    HeadGAN's code: the channels sum to more than 0.01.
+    """
+    return (jnp.sum(face, axis=-1, keepdims=True) > 0.01).astype(face.dtype)
+
+
+def perceptual(image: Sequence[jax.Array], target: Sequence[jax.Array]) -> jax.Array:
+    """Weighted distance of two images' VGG19 features: sum over layers of w mean |f - f'|.
+
+    Johnson et al. 2016, arXiv:1603.08155, with the weights `VGG_WEIGHTS`.
+
+    Args:
+      image: the features of an image, one array of any shape for each weight.
+      target: the same of the image to come near to; constants.
+    """
+    pairs = zip(VGG_WEIGHTS, image, target, strict=True)
+    return jnp.sum(jnp.stack([weight * l1(f, t) for weight, f, t in pairs]))
+
+
+def weighted_sum(terms: Mapping[str, jax.Array], weights: Mapping[str, float]) -> jax.Array:
+    """Sum of weight x term.
+
+    Raises:
+      ValueError: the two do not have the same keys.
+    """
+    if terms.keys() != weights.keys():
+        raise ValueError(
+            f"terms are {sorted(terms)}; due: one for each weight, {sorted(weights)}; "
+            f"they differ in {sorted(terms.keys() ^ weights.keys())}"
+        )
+    return sum((weights[name] * term for name, term in terms.items()), jnp.zeros(()))

@@ -1,0 +1,1 @@
+"""Flax (linen) modules: blocks, and one file per paper's nets."""

@@ -1,0 +1,115 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from facejax.nets import norms
+
+
+@pytest.fixture
+def x():
+    return 3 + 2 * jax.random.normal(jax.random.key(0), (2, 4, 6, 5))
+
+
+@pytest.fixture
+def label():
+    return jax.random.normal(jax.random.key(1), (2, 8, 12, 3))
+
+
+def zeros_like(tree):
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def by_hand(x):
+    x = np.asarray(x, np.float64)
+    mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-5)
+
+
+def test_instance_norm_is_its_formula(x):
+    np.testing.assert_allclose(norms.instance_norm(x), by_hand(x), atol=1e-5)
+
+
+def test_instance_norm_of_a_constant_is_zero_with_a_finite_gradient():
+    x = jnp.full((1, 3, 4, 2), 7.0)
+    np.testing.assert_array_equal(norms.instance_norm(x), 0)
+    gradient = jax.grad(lambda x: jnp.sum(norms.instance_norm(x) ** 2))(x)
+    assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+def test_instance_norm_takes_its_statistics_in_full_precision():
+    x = (100 + jax.random.normal(jax.random.key(0), (1, 64, 64, 1))).astype(jnp.bfloat16)
+    y = norms.instance_norm(x)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), by_hand(x), atol=0.02)
+
+
+def test_affine_instance_norm_starts_as_instance_norm_and_scales_each_channel(x):
+    net = norms.InstanceNorm()
+    variables = net.init(jax.random.key(0), x)
+    np.testing.assert_allclose(net.apply(variables, x), by_hand(x), atol=1e-5)
+    scale, bias = jnp.arange(5.0), jnp.arange(5.0) - 2
+    y = net.apply({"params": {"scale": scale, "bias": bias}}, x)
+    np.testing.assert_allclose(y, by_hand(x) * np.arange(5) + np.arange(5) - 2, atol=1e-4)
+
+
+def test_spade_with_zero_modulation_is_instance_norm(x, label):
+    net = norms.Spade(hidden=7)
+    variables = zeros_like(net.init(jax.random.key(0), x, label))
+    np.testing.assert_allclose(net.apply(variables, x, label), by_hand(x), atol=1e-5)
+
+
+def test_spade_sees_the_top_left_pixel_of_each_block_only(x, label):
+    net = norms.Spade(hidden=7)
+    variables = net.init(jax.random.key(0), x, label)
+    y = net.apply(variables, x, label)
+    noise = jnp.ones_like(label).at[:, ::2, ::2].set(0)  # between the pixels that count
+    np.testing.assert_array_equal(net.apply(variables, x, label + noise), y)
+    assert bool(jnp.any(net.apply(variables, x, label + 1 - noise) != y))
+
+
+def test_spade_gamma_comes_first_and_is_offset_by_one(x, label):
+    net = norms.Spade(hidden=7)
+    variables = zeros_like(net.init(jax.random.key(0), x, label))
+    gamma, beta = jnp.arange(5.0), 10 + jnp.arange(5.0)
+    variables["params"]["gamma_beta"]["bias"] = jnp.concatenate([gamma, beta])
+    due = by_hand(x) * (1 + np.arange(5)) + 10 + np.arange(5)
+    np.testing.assert_allclose(net.apply(variables, x, label), due, atol=1e-4)
+
+
+def test_spade_of_one_image_takes_a_batch_of_labels(x, label):
+    net = norms.Spade(hidden=7)
+    variables = net.init(jax.random.key(0), x[:1], label)
+    y = net.apply(variables, x[:1], label)
+    copies = jnp.broadcast_to(x[:1], x.shape)
+    np.testing.assert_allclose(y, net.apply(variables, copies, label), atol=1e-6)
+
+
+def test_both_halves_of_spades_joint_kernel_are_initialised_as_layers_of_their_own():
+    shape = (3, 3, 40, 2 * 60)
+    kernel = norms._xavier_pair(0.02)(jax.random.key(0), shape)
+    due = 0.02 * np.sqrt(2 / (9 * 40 + 9 * 60))
+    assert float(jnp.std(kernel[..., :60])) == pytest.approx(due, rel=0.05)
+    assert float(jnp.std(kernel[..., 60:])) == pytest.approx(due, rel=0.05)
+
+
+def test_adain_sets_mean_and_deviation_of_each_channel(x):
+    net = norms.AdaptiveInstance()
+    style = jax.random.normal(jax.random.key(2), (2, 9))
+    variables = net.init(jax.random.key(0), x, style)
+    variables["params"]["gamma_beta"]["kernel"] *= 50
+    y = net.apply(variables, x, style)
+    dense = np.asarray(style @ variables["params"]["gamma_beta"]["kernel"])
+    np.testing.assert_allclose(y.mean((1, 2)), dense[:, 5:], atol=1e-4)
+    np.testing.assert_allclose(y.std((1, 2)), np.abs(1 + dense[:, :5]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "net", [norms.Spade(7, jnp.bfloat16), norms.AdaptiveInstance(jnp.bfloat16)]
+)
+def test_half_precision_keeps_float32_parameters(net, x, label):
+    condition = label if isinstance(net, norms.Spade) else label[:, 0, 0]
+    x, condition = x.astype(jnp.bfloat16), condition.astype(jnp.bfloat16)
+    variables = net.init(jax.random.key(0), x, condition)
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert net.apply(variables, x, condition).dtype == jnp.bfloat16
