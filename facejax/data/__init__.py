@@ -1,0 +1,1 @@
+"""Input: records, the embedded data set, the tf.data pipeline: all that loads TensorFlow."""
