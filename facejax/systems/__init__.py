@@ -1,0 +1,19 @@
+"""The trainable systems: one file each, one literal table."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from facejax.systems import headgan
+
+
+class Entry(NamedTuple):
+    """What the mains need of a system."""
+
+    Config: type  # a frozen dataclass: every number of the model with its default
+    make: Callable  # Config -> System
+    presets: Mapping[
+        str, Callable[[], dict[str, Any]]
+    ]  # name -> function giving Config's arguments
+
+
+SYSTEMS = {"headgan": Entry(headgan.Config, headgan.make, headgan.PRESETS)}
