@@ -1,0 +1,1 @@
+"""Sound: waveforms and speech features."""

@@ -1,0 +1,1 @@
+"""Held-out figures, one file per family of metrics."""
