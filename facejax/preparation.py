@@ -1,0 +1,153 @@
+"""From a config to a run that is ready to step: data, system, mesh, state, held-out clips."""
+
+import functools
+import logging
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from facejax import reenactment, reporting, runs, settings, sharding
+from facejax import step as steps
+from facejax.checkpoints import Checkpoints
+from facejax.data import pipeline, records
+from facejax.errors import InputError
+from facejax.files import write_errors
+from facejax.morphable_files import load_model, save_model
+from facejax.optimisers import make_optimisers
+from facejax.system import System, TrainState
+
+BEST = "psnr"  # of the held-out frames: it chooses the checkpoint that stays
+
+
+class Check(NamedTuple):
+    """What is looked at while training: clips, and whether training keeps off them."""
+
+    tasks: reenactment.Tasks
+    held_out: bool
+    score: Callable
+
+
+class Setup(NamedTuple):
+    """All that a run needs and does not change."""
+
+    options: settings.Train
+    workdir: pathlib.Path
+    total: int  # steps
+    source: pipeline.Pipeline
+    mesh: jax.sharding.Mesh
+    system: System  # what is frozen lies on the devices
+    key: jax.Array  # folded with the step by the step
+    init: Callable[[], TrainState]
+    step: Any  # compiled for the mesh when it is first called or lowered
+    check: Check
+
+
+def set_up(config: ConfigDict, workdir: pathlib.Path) -> Setup:
+    """Returns the run of a config, checked in the order in which the checks cost time.
+
+    Raises:
+      InputError: a fault in the config, the data or the workdir.
+    """
+    options, optim = settings.section(config, "train"), settings.section(config, "optim")
+    data = settings.section(config, "data")
+    settings.section(config, "eval")
+    if not data.path:
+        raise InputError("data.path is empty; set it: --config.data.path=DIR")
+    mesh = sharding.make_mesh()
+    rows = sharding.host_rows(data.batch, mesh, optim.accumulate)
+    source = pipeline.Pipeline(data, config.seed, rows)
+    total = options.steps or source.plan.epoch_end(options.epochs)
+    system = runs.make_system(config, source.model)
+    system = system._replace(frozen=sharding.replicate(system.frozen, mesh))
+    _open_workdir(config, workdir, source)
+    optimisers = make_optimisers(optim, total, source.plan.epoch_end)
+    choices = {"ema_decay": optim.ema, "dis_every": optim.dis_every, "accumulate": optim.accumulate}
+    step = steps.make_step(system, *optimisers, **choices)
+    init = functools.partial(_init, config, source, system, optimisers)
+    return Setup(
+        options=options,
+        workdir=workdir,
+        total=total,
+        source=source,
+        mesh=mesh,
+        system=system,
+        key=sharding.replicate(jax.random.key(config.seed), mesh),
+        init=init,
+        step=sharding.compile_step(step, mesh),
+        check=_check(config, source, system),
+    )
+
+
+def first_state(config: ConfigDict, setup: Setup, store: Checkpoints) -> TrainState:
+    """Returns the workdir's newest checkpoint, else that of config.resume, else a fresh state.
+
+    Raises:
+      InputError: a checkpoint is of another model, or config.resume has none.
+    """
+    everywhere = sharding.replicated(setup.mesh)
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+        jax.eval_shape(setup.init),
+    )
+    if jax.process_index() == 0:
+        reporting.write_overview(setup.workdir / "params.txt", target.params)
+    if store.latest() is not None:
+        logging.info("resuming %s from step %d", setup.workdir, store.latest())
+        return store.restore(target)
+    if config.resume:
+        folder = pathlib.Path(config.resume) / runs.CHECKPOINTS
+        if not folder.is_dir():
+            raise InputError(f"resume is {config.resume}, which has no {runs.CHECKPOINTS}/ in it")
+        other = Checkpoints(folder)
+        logging.info("starting from step %s of %s", other.latest(), config.resume)
+        return other.restore(target)
+    return sharding.replicate(setup.init(), setup.mesh)
+
+
+def _open_workdir(config: ConfigDict, workdir: pathlib.Path, source: pipeline.Pipeline) -> None:
+    """Writes config.json and model.npz, or holds them against those of the run so far."""
+    try:
+        with write_errors(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the workdir {workdir}: {error.strerror}") from error
+    if (workdir / runs.MODEL).is_file():
+        kept = load_model(workdir / runs.MODEL)
+        runs.check_model(kept, source.model, workdir, source.config.path)
+    if (workdir / runs.CONFIG).is_file():
+        changes = settings.differences(settings.read_config(workdir / runs.CONFIG), config)
+        if changes:
+            logging.warning("the config is another than before: %s", "; ".join(changes))
+    if jax.process_index() == 0:
+        save_model(workdir / runs.MODEL, source.model)
+        settings.write_config(workdir / runs.CONFIG, config)
+
+
+def _init(
+    config: ConfigDict, source: pipeline.Pipeline, system: System, optimisers: tuple[Any, Any]
+) -> TrainState:
+    """Returns the state before the first step; only the batch's shapes matter."""
+    spec = runs.batch_spec(config, source.model, source.config.batch)
+    batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), spec)
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    return steps.init_state(system, *optimisers, key=key, batch=batch)
+
+
+def _check(config: ConfigDict, source: pipeline.Pipeline, system: System) -> Check:
+    """Opens the held-out clips; where there are none, a few of the training's, for the sheets."""
+    options, data = settings.section(config, "eval"), source.config
+    split = "validation" if options.split == "auto" else options.split
+    held_out = options.split != "auto" or split in records.splits(data.path)
+    if held_out:
+        choice = reenactment.Choice(data.path, split, options.span, options.clips)
+        choice = choice._replace(most_clips=options.most_clips, most_frames=options.most_frames)
+    else:
+        logging.info("no validation split: no held-out figures while training (see eval.split)")
+        choice = reenactment.Choice(data.path, data.split, data.span, data.clips)
+        choice = choice._replace(most_clips=reenactment.SHOWN, most_frames=1)
+    tasks = reenactment.Tasks(choice, data)
+    return Check(tasks, held_out, reenactment.make_scorer(system))

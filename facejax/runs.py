@@ -1,0 +1,142 @@
+"""A trained run, read from its workdir: what evaluation and animation start from.
+
+A workdir holds config.json, model.npz (the morphable model), checkpoints/<step>/, params.txt,
+metrics.jsonl, TensorBoard events, samples/ and, when the run is complete, DONE.
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+from ml_collections import ConfigDict
+
+from facejax import settings
+from facejax.checkpoints import Checkpoints
+from facejax.data.pipeline import AUDIO_SIZE
+from facejax.errors import InputError
+from facejax.geometry.morphable import MorphableModel
+from facejax.morphable_files import load_model
+from facejax.system import PyTree, System
+from facejax.systems import SYSTEMS
+
+CONFIG = "config.json"
+MODEL = "model.npz"
+CHECKPOINTS = "checkpoints"
+# What only the losses need: a run is used without these files.
+_LOSS_ONLY = {"vgg": "", "parsing": "", "lambda_vgg": 0.0}
+
+
+class Run(NamedTuple):
+    """A generator with its weights. `generate(inputs)` is compiled; inputs as `System.generate`."""
+
+    config: ConfigDict
+    system: System
+    gen: PyTree  # the average's parameters
+    stats: PyTree  # {"gen": ...}
+    step: int
+    generate: Callable[[PyTree], dict[str, jax.Array]]
+
+
+def make_system(config: ConfigDict, model: MorphableModel) -> System:
+    """Returns the config's system, with the morphable model among what is frozen."""
+    system = SYSTEMS[config.system].make(settings.model_config(config))
+    return system._replace(frozen=dict(system.frozen) | {"morphable": model})
+
+
+def batch_spec(config: ConfigDict, model: MorphableModel, rows: int = 1) -> PyTree:
+    """Returns the shapes of a batch of `rows` rows (`data.pipeline.Pipeline.load`)."""
+    size, frames = config.data.size, config.data.frames
+    identity, expression = len(model.identity_basis), len(model.expression_basis)
+
+    def leaf(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((rows, *shape), jnp.float32)
+
+    def motion(*time: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            "identity": leaf(*time, identity),
+            "expression": leaf(*time, expression),
+            "pose": leaf(*time, 6),
+        }
+
+    return {
+        "reference": leaf(size, size, 3),
+        "target": leaf(size, size, 3),
+        "reference_motion": motion(),
+        "driving_motion": motion(frames),
+        "landmarks": leaf(70, 2),
+        "audio": leaf(AUDIO_SIZE),
+    }
+
+
+def load(workdir: str | os.PathLike, step: int | None = None) -> Run:
+    """Returns the run of a workdir at a step (None: the newest checkpoint).
+
+    Raises:
+      InputError: it is no workdir, has no such checkpoint, or the parts do not fit together.
+    """
+    workdir = pathlib.Path(workdir)
+    if not workdir.is_dir():
+        raise InputError(
+            f"no workdir {workdir}; train one first: facejax train --workdir {workdir}"
+        )
+    config = settings.read_config(workdir / CONFIG)
+    with config.unlocked():
+        config.model.update({k: v for k, v in _LOSS_ONLY.items() if k in config.model})
+    model = load_model(workdir / MODEL)
+    system = make_system(config, model)
+    system = system._replace(frozen=jax.device_put(system.frozen))
+    init = functools.partial(jax.eval_shape, system.init, jax.random.key(0), system.frozen)
+    params, stats = init(batch_spec(config, model))
+    folder = workdir / CHECKPOINTS
+    if not folder.is_dir():
+        raise InputError(f"{workdir} has no checkpoint yet; let its training run longer")
+    store = Checkpoints(folder)
+    step = store.latest() if step is None else step
+    here = SingleDeviceSharding(jax.devices()[0])  # wherever the run was trained
+    parts = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        {"ema": params["gen"], "stats.gen": stats["gen"]},
+    )
+    found = store.restore_part(parts, step)
+    store.close()
+    gen, stats = found["ema"], {"gen": found["stats.gen"]}
+    compiled = jax.jit(system.generate)
+    generate = lambda inputs: compiled(gen, stats, system.frozen, inputs)
+    return Run(config, system, gen, stats, int(step or 0), generate)
+
+
+def check_model(
+    ours: MorphableModel, data: MorphableModel, workdir: object, folder: object
+) -> None:
+    """Raises an InputError unless a run and a data folder speak of the same morphable model."""
+    pairs = zip(ours, data, strict=True)
+    if not all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs):
+        raise InputError(
+            f"the clips in {folder} are fitted with another face model than the run in {workdir}; "
+            f"preprocess them with --model {workdir}/{MODEL}, or train anew in another --workdir"
+        )
+
+
+def use_compile_cache() -> None:
+    """Keeps compiled programs in the user's cache, so that the next start is quick.
+
+    Left alone when JAX_COMPILATION_CACHE_DIR says where. Only the user may write there: who writes
+    to that folder can run code in this process.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    base = os.environ.get("FACEJAX_CACHE")
+    if not base:
+        base = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "facejax")
+    folder = pathlib.Path(base).expanduser() / "programs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return  # no cache, no harm
+    jax.config.update("jax_compilation_cache_dir", str(folder))
