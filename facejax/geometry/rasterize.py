@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from facejax import checks
-from facejax.geometry import zbuffer
+from facejax.geometry import pairs, zbuffer
 from facejax.geometry.mesh import MeshTopology, mesh_topology
 
 __all__ = ["Fragments", "MeshTopology", "fragments", "interpolate", "mesh_topology", "rasterize"]
@@ -140,11 +140,12 @@ def _search(
         return brute()
     step = pairs_per_step or max(MIN_PAIRS_PER_STEP, 3 * len(vertices) * height * width // 2)
     resolver = zbuffer.RESOLVERS[backend]
-    pairs = functools.partial(zbuffer.search, tri, height * width, width, step, resolver)
-    if tri.size_x.size * height * width <= zbuffer.MAX_PAIRS:
-        return pairs()
-    count = jnp.sum(tri.size_x.astype(jnp.float32) * tri.size_y.astype(jnp.float32))
-    return lax.cond(count <= zbuffer.MAX_PAIRS, pairs, brute)
+    search = functools.partial(zbuffer.search, tri, height * width, width, step, resolver)
+    boxes = tri.boxes
+    if boxes.size_x.size * height * width <= pairs.MAX_PAIRS:
+        return search()
+    count = jnp.sum(boxes.size_x.astype(jnp.float32) * boxes.size_y.astype(jnp.float32))
+    return lax.cond(count <= pairs.MAX_PAIRS, search, brute)
 
 
 @jax.jit
@@ -235,6 +236,6 @@ def _corner_rows(
     faces = jnp.asarray(topology.faces)
     flat = table.reshape(-1, channels)
     triangle = jnp.maximum(triangle_id, 0)
-    vertex = [zbuffer.rows(corner, triangle) + frame for corner in faces]
+    vertex = [pairs.rows(corner, triangle) + frame for corner in faces]
     seen = (triangle_id >= 0)[..., None]
-    return [jnp.where(seen, zbuffer.rows(flat, index), 0.0) for index in vertex]
+    return [jnp.where(seen, pairs.rows(flat, index), 0.0) for index in vertex]

@@ -4,10 +4,9 @@ Frame: pixels, x right, y down, z away from the viewer (smaller is nearer); the 
 (row i, column j) is (j + 0.5, i + 0.5). A triangle covers a pixel when it contains the centre,
 edges included. Equal depths go to the lowest triangle number.
 
-Every triangle is expanded to the pixel centres inside its bounding box. The list of all those
-(triangle, pixel) pairs is worked off in steps of a fixed size, so that shapes are static, no
-buffer can overflow, and the cost follows the covered area plus the number of triangles. The back
-ends differ only in how pairs compete for a pixel; all return the same bits.
+Every triangle is expanded to the pixel centres inside its bounding box, and the (triangle, pixel)
+pairs compete for their pixels step by step (`pairs`). The back ends differ only in how; all return
+the same bits.
 """
 
 from collections.abc import Callable
@@ -17,12 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from facejax.geometry.pairs import Boxes, Pairs, fold, rows, span
+
 # Compilers contract a*b - c*d to a fused multiply-add, after which the two triangles at an edge no
 # longer compute opposite numbers and may both refuse a centre on it. The tolerance, a few roundings
 # of the products, lets both claim it; the depth test then decides.
 TOLERANCE = 2.0**-22
 MIN_DOUBLE_AREA = 1e-12  # px^2; thinner triangles are degenerate and cover nothing
-MAX_PAIRS = 2**30  # pairs of one image are numbered in int32; beyond this, every pixel is tried
 
 _FAR = 0xFFFFFFFF  # the key of an empty pixel; no finite depth has these bits
 
@@ -36,29 +36,21 @@ class Corners(NamedTuple):
 
 
 class Triangles(NamedTuple):
-    """Triangles in screen space and the pixel boxes [first, first + size) that hold them."""
+    """Triangles in screen space and the pixel boxes around them, empty for what is not drawn."""
 
     x: Corners
     y: Corners
     z: Corners
-    first_x: jax.Array  # [F] int32
-    first_y: jax.Array
-    size_x: jax.Array  # [F] int32; one of the sizes is 0 where nothing is to be drawn
-    size_y: jax.Array
+    boxes: Boxes
 
 
-class Pairs(NamedTuple):
-    """Candidates of one step."""
+class Candidates(NamedTuple):
+    """What competes in one step."""
 
     pixel: jax.Array  # [N] int32, row-major
     key: jax.Array  # [N] uint32, rises with depth
     triangle: jax.Array  # [N] int32
     inside: jax.Array  # [N] bool
-
-
-def rows(array: jax.Array, index: jax.Array) -> jax.Array:
-    """Returns array[index] for indices known to be in range."""
-    return array.at[index].get(mode="promise_in_bounds")
 
 
 def depth_key(depth: jax.Array) -> jax.Array:
@@ -102,32 +94,27 @@ def triangles(screen: jax.Array, faces: jax.Array, height: int, width: int, cull
       cull: "none", "back" or "front".
     """
     x, y, z = (Corners(*(rows(screen[:, axis], corner) for corner in faces)) for axis in range(3))
-    first_x, size_x, finite_x = _span(x, width)
-    first_y, size_y, finite_y = _span(y, height)
+    (first_x, size_x, finite_x), (first_y, size_y, finite_y) = (
+        span(_extreme(jnp.minimum, axis), _extreme(jnp.maximum, axis), size)
+        for axis, size in ((x, width), (y, height))
+    )
     drawn = finite_x & finite_y & jnp.isfinite(z.a) & jnp.isfinite(z.b) & jnp.isfinite(z.c)
     if cull != "none":
         area = (x.b - x.a) * (y.c - y.a) - (y.b - y.a) * (x.c - x.a)
         # With y down, triangles that are counter-clockwise for the viewer have negative area.
         drawn &= area < 0 if cull == "back" else area > 0
-    return Triangles(x, y, z, first_x, first_y, jnp.where(drawn, size_x, 0), size_y)
+    return Triangles(x, y, z, Boxes(first_x, first_y, jnp.where(drawn, size_x, 0), size_y))
 
 
-def _span(corners: Corners, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the first pixel and the number of pixels (>= 0) on one axis, and finiteness."""
-    low = jnp.minimum(jnp.minimum(corners.a, corners.b), corners.c)
-    high = jnp.maximum(jnp.maximum(corners.a, corners.b), corners.c)
-    finite = jnp.isfinite(low) & jnp.isfinite(high)  # minimum and maximum hand NaN on
-    low, high = jnp.where(finite, low, 0.0), jnp.where(finite, high, 0.0)  # no NaN to int32
-    first = jnp.clip(jnp.ceil(low - 0.5), 0, size).astype(jnp.int32)
-    last = jnp.clip(jnp.floor(high - 0.5), -1, size - 1).astype(jnp.int32)
-    return first, jnp.maximum(last - first + 1, 0), finite
+def _extreme(choose: Callable, corners: Corners) -> jax.Array:
+    return choose(choose(corners.a, corners.b), corners.c)  # minimum and maximum hand NaN on
 
 
 class Resolver(NamedTuple):
     """How candidates compete: the smallest (key, triangle) of each pixel wins."""
 
     empty: Callable[[int], Any]  # number of pixels -> state
-    update: Callable[[Any, Pairs], Any]  # state, candidates of one step -> state
+    update: Callable[[Any, Candidates], Any]  # state, candidates of one step -> state
     winners: Callable[[Any], jax.Array]  # state -> [P] uint32 triangle, _FAR where none
 
 
@@ -146,26 +133,23 @@ def search(
     Returns:
       [B, H * W] int32, -1 where nothing is covered.
     """
-    num_frames, num_faces = tri.size_x.shape
+    num_frames, num_faces = tri.boxes.size_x.shape
     tri = jax.tree.map(lambda leaf: leaf.reshape(-1), tri)
-    count = tri.size_x * tri.size_y
-    end = jnp.cumsum(count, dtype=jnp.int32)
-    total, start = end[-1], end - count
 
-    def body(carry: tuple) -> tuple:
-        low, state = carry
-        pairs = _expand(tri, start, low, step, width)
-        place = low + jnp.arange(step, dtype=jnp.int32)
-        frame = pairs.triangle // num_faces
-        pairs = pairs._replace(
-            pixel=pairs.pixel + frame * frame_pixels,
-            triangle=pairs.triangle - frame * num_faces,
-            inside=pairs.inside & (place < total),
+    def update(state: Any, pairs: Pairs) -> Any:
+        x, y, z = (
+            Corners(*(rows(corner, pairs.box) for corner in axis)) for axis in (tri.x, tri.y, tri.z)
         )
-        return low + step, resolver.update(state, pairs)
+        half = jnp.float32(0.5)
+        column, row = pairs.column.astype(jnp.float32), pairs.row.astype(jnp.float32)
+        inside, depth = cover(column + half, row + half, x, y, z)
+        frame = pairs.box // num_faces
+        pixel = frame * frame_pixels + pairs.row * width + pairs.column
+        triangle = pairs.box - frame * num_faces
+        candidates = Candidates(pixel, depth_key(depth), triangle, inside & pairs.live)
+        return resolver.update(state, candidates)
 
-    first = (jnp.int32(0), resolver.empty(num_frames * frame_pixels))
-    _, state = lax.while_loop(lambda carry: carry[0] < total, body, first)
+    state = fold(tri.boxes, step, update, resolver.empty(num_frames * frame_pixels))
     return _identity(resolver.winners(state)).reshape(num_frames, frame_pixels)
 
 
@@ -183,12 +167,12 @@ def brute(tri: Triangles, height: int, width: int) -> jax.Array:
         one = jax.tree.map(lambda leaf: leaf[index], tri)
         inside, depth = cover(pixel_x, pixel_y, one.x, one.y, one.z)
         candidate = depth_key(depth)
-        nearer = inside & (one.size_x > 0) & (one.size_y > 0) & (candidate < key)
+        nearer = inside & (one.boxes.size_x > 0) & (one.boxes.size_y > 0) & (candidate < key)
         winner = jnp.where(nearer, index.astype(jnp.uint32), winner)
         return jnp.where(nearer, candidate, key), winner
 
     far = jnp.full((height, width), _FAR, jnp.uint32)
-    last = jnp.int32(tri.size_x.shape[0])
+    last = jnp.int32(tri.boxes.size_x.shape[0])
     _, winner = lax.fori_loop(jnp.int32(0), last, body, (far, far))
     return _identity(winner).reshape(-1)
 
@@ -197,33 +181,14 @@ def _identity(winner: jax.Array) -> jax.Array:
     return jnp.where(winner == jnp.uint32(_FAR), -1, winner.astype(jnp.int32)).astype(jnp.int32)
 
 
-def _expand(tri: Triangles, start: jax.Array, low: jax.Array, num: int, width: int) -> Pairs:
-    """Returns pairs low .. low + num of the list in which triangle f begins at start[f]."""
-    relative = start - low
-    begun = jnp.sum(relative < 0, dtype=jnp.int32)
-    marks = jnp.zeros((num,), jnp.int32)
-    marks = marks.at[jnp.where(relative < 0, num, relative)].add(1, mode="drop")
-    owner = begun - 1 + jnp.cumsum(marks, dtype=jnp.int32)
-    place = low + jnp.arange(num, dtype=jnp.int32) - rows(start, owner)
-    size_x = jnp.maximum(rows(tri.size_x, owner), 1)  # empty boxes own places past the list's end
-    row = place // size_x
-    pixel_x = rows(tri.first_x, owner) + place - row * size_x
-    pixel_y = rows(tri.first_y, owner) + row
-    x, y, z = (Corners(*(rows(c, owner) for c in corners)) for corners in (tri.x, tri.y, tri.z))
-    half = jnp.float32(0.5)
-    centre_x, centre_y = pixel_x.astype(jnp.float32) + half, pixel_y.astype(jnp.float32) + half
-    inside, depth = cover(centre_x, centre_y, x, y, z)
-    return Pairs(pixel_y * width + pixel_x, depth_key(depth), owner, inside)
-
-
 def _scatter64() -> Resolver:
     """One scatter of (key, triangle) packed into 64 bits."""
     shift, far = 32, 2**64 - 1
 
-    def update(state: jax.Array, pairs: Pairs) -> jax.Array:
-        packed = pairs.key.astype(jnp.uint64) << jnp.uint64(shift)
-        packed |= pairs.triangle.astype(jnp.uint64)
-        pixel = jnp.where(pairs.inside, pairs.pixel, state.size)
+    def update(state: jax.Array, found: Candidates) -> jax.Array:
+        packed = found.key.astype(jnp.uint64) << jnp.uint64(shift)
+        packed |= found.triangle.astype(jnp.uint64)
+        pixel = jnp.where(found.inside, found.pixel, state.size)
         return state.at[pixel].min(packed, mode="drop")
 
     return Resolver(
@@ -236,17 +201,17 @@ def _scatter64() -> Resolver:
 def _scatter32() -> Resolver:
     """Two scatters: the smallest key of each pixel, then the smallest triangle that has it."""
 
-    def update(state: tuple, pairs: Pairs) -> tuple:
+    def update(state: tuple, found: Candidates) -> tuple:
         key, winner = state
         # Without the barrier the key may be computed twice, with different roundings.
-        candidate = lax.optimization_barrier(pairs.key)
+        candidate = lax.optimization_barrier(found.key)
         drop = key.size
-        pixel = jnp.where(pairs.inside, pairs.pixel, drop)
+        pixel = jnp.where(found.inside, found.pixel, drop)
         nearest = key.at[pixel].min(candidate, mode="drop")
         winner = jnp.where(nearest < key, jnp.uint32(_FAR), winner)
-        wins = pairs.inside & (nearest.at[pixel].get(mode="clip") == candidate)
+        wins = found.inside & (nearest.at[pixel].get(mode="clip") == candidate)
         pixel = jnp.where(wins, pixel, drop)
-        return nearest, winner.at[pixel].min(pairs.triangle.astype(jnp.uint32), mode="drop")
+        return nearest, winner.at[pixel].min(found.triangle.astype(jnp.uint32), mode="drop")
 
     return Resolver(_two_words, update, lambda state: state[1])
 
@@ -254,16 +219,16 @@ def _scatter32() -> Resolver:
 def _sort() -> Resolver:
     """No scatter: sort by (pixel, key, triangle); the first of each pixel's run is the nearest."""
 
-    def update(state: tuple, pairs: Pairs) -> tuple:
+    def update(state: tuple, found: Candidates) -> tuple:
         key, winner = state
-        pixel = jnp.where(pairs.inside, pairs.pixel, key.size)
-        operands = (pixel, pairs.key, pairs.triangle.astype(jnp.uint32))
+        pixel = jnp.where(found.inside, found.pixel, key.size)
+        operands = (pixel, found.key, found.triangle.astype(jnp.uint32))
         pixel, candidate, triangle = lax.sort(operands, num_keys=3)
         wanted = jnp.arange(key.size, dtype=jnp.int32)
         first = jnp.searchsorted(pixel, wanted).astype(jnp.int32)
-        found = pixel.at[first].get(mode="clip") == wanted
-        candidate = jnp.where(found, candidate.at[first].get(mode="clip"), jnp.uint32(_FAR))
-        triangle = jnp.where(found, triangle.at[first].get(mode="clip"), jnp.uint32(_FAR))
+        present = pixel.at[first].get(mode="clip") == wanted
+        candidate = jnp.where(present, candidate.at[first].get(mode="clip"), jnp.uint32(_FAR))
+        triangle = jnp.where(present, triangle.at[first].get(mode="clip"), jnp.uint32(_FAR))
         nearer = (candidate < key) | ((candidate == key) & (triangle < winner))
         return jnp.where(nearer, candidate, key), jnp.where(nearer, triangle, winner)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facejax.geometry import zbuffer
+from facejax.geometry import pairs
 from facejax.geometry.rasterize import fragments, interpolate, mesh_topology, rasterize
 
 HEIGHT, WIDTH = 19, 26
@@ -218,10 +218,10 @@ def test_too_many_pairs_to_number_are_drawn_all_the_same(monkeypatch):
     screen, faces = soup(40, count=31)
     topology = mesh_topology(faces, screen.shape[1])
     due = rasterize(screen, topology, HEIGHT, WIDTH)
-    monkeypatch.setattr(zbuffer, "MAX_PAIRS", 1000)
+    monkeypatch.setattr(pairs, "MAX_PAIRS", 1000)
     jax.clear_caches()
     np.testing.assert_array_equal(rasterize(screen, topology, HEIGHT, WIDTH), due)
-    monkeypatch.setattr(zbuffer, "MAX_PAIRS", 10**5)
+    monkeypatch.setattr(pairs, "MAX_PAIRS", 10**5)
     jax.clear_caches()
     np.testing.assert_array_equal(rasterize(screen, topology, HEIGHT, WIDTH), due)
 
