@@ -20,7 +20,8 @@ from facejax.data import records
 from facejax.data.synthetic import dataset
 from facejax.errors import InputError
 from facejax.files import write_image
-from facejax.reenactment import COPY, Choice, summary_line
+from facejax.reenactment import COPY, summary_line
+from facejax.workload import Choice
 
 CONFIG = "configs/headgan_small.py"
 DATA = dataset.Config(size=64, identities=64, held_out=8, frames=64, fps=20, seed=0)

@@ -9,29 +9,30 @@ showing the reference frame throughout. A contact sheet is written beside it.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import Any
 
-from facejax import runs
+from facejax import runs, settings
 from facejax.data import pipeline
 from facejax.errors import InputError
 from facejax.files import atomic_path, check_parent, write_image
-from facejax.reenactment import Choice, Result, Tasks, make_scorer, reenact, summary_line
+from facejax.workload import Choice, Result
+from facejax.workloads import workload_of
 
 
 def evaluate(run: runs.Run, choice: Choice, rows: int = 8) -> Result:
     """Returns the figures and the contact sheet of a run on a data folder.
 
     Raises:
-      InputError: see `Tasks`; or the clips are fitted with another face model.
+      InputError: see `Workload.judge`; or the clips are fitted with another face model.
     """
-    data = pipeline.Config(**run.config.data.to_dict() | {"path": choice.path, "mask": False})
-    tasks = Tasks(choice, data)
-    runs.check_model(run.system.frozen["morphable"], tasks.model, "the workdir", choice.path)
-    compiled = make_scorer(run.system)
-    score = lambda inputs, target: compiled(run.gen, run.stats, run.system.frozen, inputs, target)
-    report, sheet = reenact(score, tasks, data, rows=rows)
+    data = dataclasses.replace(settings.section(run.config, "data"), path=choice.path)
+    judge = workload_of(run.config.system).judge(data, choice, run.system)
+    model = judge.given["morphable"]
+    runs.check_model(run.system.frozen["morphable"], model, "the workdir", choice.path)
+    report, sheet = judge.look(run.gen, run.stats, run.system.frozen, rows=rows)
     return Result({"step": run.step} | choice._asdict() | report, sheet)
 
 
@@ -63,10 +64,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out is {args.out}; due: a name ending in .json")
     runs.use_compile_cache()
     choice = Choice(args.data, args.split, span, args.clips, args.reference_index)  # type: ignore[arg-type]
-    report, sheet = evaluate(runs.load(args.workdir, args.step), choice)
+    trained = runs.load(args.workdir, args.step)
+    report, sheet = evaluate(trained, choice)
     write_image(out.with_suffix(".png"), sheet)
     write_report(out, report)
-    sys.stdout.write(summary_line(report) + f"\n{out} {out.with_suffix('.png')}\n")
+    summary = workload_of(trained.config.system).summary(report)
+    sys.stdout.write(f"{summary}\n{out} {out.with_suffix('.png')}\n")
     return 0
 
 

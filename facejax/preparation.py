@@ -10,25 +10,27 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from facejax import reenactment, reporting, runs, settings, sharding
+from facejax import reporting, runs, settings, sharding
 from facejax import step as steps
 from facejax.checkpoints import Checkpoints
-from facejax.data import pipeline, records
+from facejax.data import records
 from facejax.errors import InputError
 from facejax.files import write_errors
-from facejax.morphable_files import load_model, save_model
+from facejax.morphable_files import load_model
 from facejax.optimisers import make_optimisers
-from facejax.system import System, TrainState
+from facejax.system import PyTree, System, TrainState
+from facejax.workload import Choice, Judge, Workload
+from facejax.workloads import workload_of
 
-BEST = "psnr"  # of the held-out frames: it chooses the checkpoint that stays
+BEST = "rank"  # name of the held-out figure that chooses the checkpoint that stays
+SHOWN = 8  # of the training's clips, where none are held out
 
 
 class Check(NamedTuple):
     """What is looked at while training: clips, and whether training keeps off them."""
 
-    tasks: reenactment.Tasks
+    judge: Judge
     held_out: bool
-    score: Callable
 
 
 class Setup(NamedTuple):
@@ -37,7 +39,8 @@ class Setup(NamedTuple):
     options: settings.Train
     workdir: pathlib.Path
     total: int  # steps
-    source: pipeline.Pipeline
+    workload: Workload
+    source: Any  # see `Workload`
     mesh: jax.sharding.Mesh
     system: System  # what is frozen lies on the devices
     key: jax.Array  # folded with the step by the step
@@ -59,26 +62,28 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Setup:
         raise InputError("data.path is empty; set it: --config.data.path=DIR")
     mesh = sharding.make_mesh()
     rows = sharding.host_rows(data.batch, mesh, optim.accumulate)
-    source = pipeline.Pipeline(data, config.seed, rows)
+    workload = workload_of(config.system)
+    source = workload.open(data, config.seed, rows)
     total = options.steps or source.plan.epoch_end(options.epochs)
-    system = runs.make_system(config, source.model)
+    system = runs.make_system(config, source.given)
     system = system._replace(frozen=sharding.replicate(system.frozen, mesh))
-    _open_workdir(config, workdir, source)
+    _open_workdir(config, workdir, source.given)
     optimisers = make_optimisers(optim, total, source.plan.epoch_end)
     choices = {"ema_decay": optim.ema, "dis_every": optim.dis_every, "accumulate": optim.accumulate}
     step = steps.make_step(system, *optimisers, **choices)
-    init = functools.partial(_init, config, source, system, optimisers)
+    init = functools.partial(_init, config, source.given, system, optimisers)
     return Setup(
         options=options,
         workdir=workdir,
         total=total,
+        workload=workload,
         source=source,
         mesh=mesh,
         system=system,
         key=sharding.replicate(jax.random.key(config.seed), mesh),
         init=init,
         step=sharding.compile_step(step, mesh),
-        check=_check(config, source, system),
+        check=_check(config, workload, system),
     )
 
 
@@ -108,8 +113,8 @@ def first_state(config: ConfigDict, setup: Setup, store: Checkpoints) -> TrainSt
     return sharding.replicate(setup.init(), setup.mesh)
 
 
-def _open_workdir(config: ConfigDict, workdir: pathlib.Path, source: pipeline.Pipeline) -> None:
-    """Writes config.json and model.npz, or holds them against those of the run so far."""
+def _open_workdir(config: ConfigDict, workdir: pathlib.Path, given: dict[str, PyTree]) -> None:
+    """Writes config.json and what the data gives, or holds them against those of the run so far."""
     try:
         with write_errors(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
@@ -117,37 +122,36 @@ def _open_workdir(config: ConfigDict, workdir: pathlib.Path, source: pipeline.Pi
         raise InputError(f"cannot make the workdir {workdir}: {error.strerror}") from error
     if (workdir / runs.MODEL).is_file():
         kept = load_model(workdir / runs.MODEL)
-        runs.check_model(kept, source.model, workdir, source.config.path)
+        runs.check_model(kept, given["morphable"], workdir, config.data.path)
     if (workdir / runs.CONFIG).is_file():
         changes = settings.differences(settings.read_config(workdir / runs.CONFIG), config)
         if changes:
             logging.warning("the config is another than before: %s", "; ".join(changes))
     if jax.process_index() == 0:
-        save_model(workdir / runs.MODEL, source.model)
+        runs.write_given(workdir, given)
         settings.write_config(workdir / runs.CONFIG, config)
 
 
 def _init(
-    config: ConfigDict, source: pipeline.Pipeline, system: System, optimisers: tuple[Any, Any]
+    config: ConfigDict, given: dict[str, PyTree], system: System, optimisers: tuple[Any, Any]
 ) -> TrainState:
     """Returns the state before the first step; only the batch's shapes matter."""
-    spec = runs.batch_spec(config, source.model, source.config.batch)
+    spec = runs.batch_spec(config, given, config.data.batch)
     batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), spec)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     return steps.init_state(system, *optimisers, key=key, batch=batch)
 
 
-def _check(config: ConfigDict, source: pipeline.Pipeline, system: System) -> Check:
+def _check(config: ConfigDict, workload: Workload, system: System) -> Check:
     """Opens the held-out clips; where there are none, a few of the training's, for the sheets."""
-    options, data = settings.section(config, "eval"), source.config
+    options, data = settings.section(config, "eval"), settings.section(config, "data")
     split = "validation" if options.split == "auto" else options.split
     held_out = options.split != "auto" or split in records.splits(data.path)
     if held_out:
-        choice = reenactment.Choice(data.path, split, options.span, options.clips)
+        choice = Choice(data.path, split, options.span, options.clips)
         choice = choice._replace(most_clips=options.most_clips, most_frames=options.most_frames)
     else:
         logging.info("no validation split: no held-out figures while training (see eval.split)")
-        choice = reenactment.Choice(data.path, data.split, data.span, data.clips)
-        choice = choice._replace(most_clips=reenactment.SHOWN, most_frames=1)
-    tasks = reenactment.Tasks(choice, data)
-    return Check(tasks, held_out, reenactment.make_scorer(system))
+        choice = Choice(data.path, data.split, data.span, data.clips)
+        choice = choice._replace(most_clips=SHOWN, most_frames=1)
+    return Check(workload.judge(data, choice, system), held_out)

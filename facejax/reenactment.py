@@ -5,6 +5,7 @@ frames' own), of `model`, of its `warped` reference, and of `copy_reference`, wh
 reference frame throughout.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,22 +22,11 @@ from facejax.metrics import reconstruction
 from facejax.panels import panels
 from facejax.progress import progress
 from facejax.system import PyTree, System
+from facejax.workload import Choice, Judge, Result, Workload
 
 SHOWN = 8  # clips on the contact sheet
 KEPT = 32  # clips held in memory
 COPY = "copy_reference"
-
-
-class Choice(NamedTuple):
-    """What of a data folder is evaluated."""
-
-    path: str
-    split: str = "test"
-    span: tuple[float, float] = (0.0, 1.0)
-    clips: str = ""  # ids or glob patterns, separated by commas; empty: all
-    reference_index: int = 0  # frame of the span
-    most_clips: int = 0  # evenly spaced; 0: all
-    most_frames: int = 0  # of each clip, evenly spaced; 0: all
 
 
 class Task(NamedTuple):
@@ -47,13 +37,6 @@ class Task(NamedTuple):
     start: int  # first frame of the span: no frame before it is read
     reference: int
     targets: np.ndarray
-
-
-class Result(NamedTuple):
-    """The figures, ready for JSON, and the contact sheet, uint8 [H, W, 3]."""
-
-    report: dict[str, Any]
-    sheet: np.ndarray
 
 
 class Tasks(Sequence):
@@ -204,3 +187,61 @@ def _sheet(rows: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     images = [image for row in rows for image in row.values()]
     labels = [label for row in rows for label in row]
     return sheets.grid(images, labels, columns=len(rows[0]))
+
+
+def batch_spec(data: pipeline.Config, given: dict[str, PyTree], rows: int = 1) -> PyTree:
+    """Returns the shapes of a batch of `rows` rows (`data.pipeline.Pipeline.load`)."""
+    model = given["morphable"]
+    size, frames = data.size, data.frames
+    identity, expression = len(model.identity_basis), len(model.expression_basis)
+
+    def leaf(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((rows, *shape), jnp.float32)
+
+    def motion(*time: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            "identity": leaf(*time, identity),
+            "expression": leaf(*time, expression),
+            "pose": leaf(*time, 6),
+        }
+
+    return {
+        "reference": leaf(size, size, 3),
+        "target": leaf(size, size, 3),
+        "reference_motion": motion(),
+        "driving_motion": motion(frames),
+        "landmarks": leaf(70, 2),
+        "audio": leaf(pipeline.AUDIO_SIZE),
+    }
+
+
+def judge(data: pipeline.Config, choice: Choice, system: System) -> Judge:
+    """Returns the judge of the chosen clips; `rows` frames are made at a time.
+
+    Raises:
+      InputError: see `Tasks`.
+    """
+    data = dataclasses.replace(data, mask=False)  # what only a loss looks at
+    tasks, compiled = Tasks(choice, data), make_scorer(system)
+
+    def look(
+        gen: PyTree,
+        stats: PyTree,
+        frozen: PyTree,
+        rows: int = 8,
+        put: Callable[[PyTree], PyTree] = jax.device_put,
+    ) -> Result:
+        score = functools.partial(compiled, gen, stats, frozen)
+        return reenact(score, tasks, data, rows=rows, put=put)
+
+    return Judge({"morphable": tasks.model}, look)
+
+
+WORKLOAD = Workload(
+    Data=pipeline.Config,
+    open=pipeline.Pipeline,
+    spec=batch_spec,
+    judge=judge,
+    rank=lambda report: report["model"]["psnr"],
+    summary=summary_line,
+)

@@ -1,29 +1,31 @@
 """A trained run, read from its workdir: what evaluation and animation start from.
 
-A workdir holds config.json, model.npz (the morphable model), checkpoints/<step>/, params.txt,
-metrics.jsonl, TensorBoard events, samples/ and, when the run is complete, DONE.
+A workdir holds config.json, model.npz (the morphable model; beside it whatever else the data gave),
+checkpoints/<step>/, params.txt, metrics.jsonl, TensorBoard events, samples/ and, when the run is
+complete, DONE.
 """
 
 import functools
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 from facejax import settings
 from facejax.checkpoints import Checkpoints
-from facejax.data.pipeline import AUDIO_SIZE
 from facejax.errors import InputError
+from facejax.files import atomic_path
 from facejax.geometry.morphable import MorphableModel
-from facejax.morphable_files import load_model
+from facejax.morphable_files import load_model, save_model
 from facejax.system import PyTree, System
 from facejax.systems import SYSTEMS
+from facejax.workloads import workload_of
 
 CONFIG = "config.json"
 MODEL = "model.npz"
@@ -43,35 +45,44 @@ class Run(NamedTuple):
     generate: Callable[[PyTree], dict[str, jax.Array]]
 
 
-def make_system(config: ConfigDict, model: MorphableModel) -> System:
-    """Returns the config's system, with the morphable model among what is frozen."""
+def make_system(config: ConfigDict, given: dict[str, PyTree]) -> System:
+    """Returns the config's system, with what its data gives among what is frozen."""
     system = SYSTEMS[config.system].make(settings.model_config(config))
-    return system._replace(frozen=dict(system.frozen) | {"morphable": model})
+    return system._replace(frozen=dict(system.frozen) | given)
 
 
-def batch_spec(config: ConfigDict, model: MorphableModel, rows: int = 1) -> PyTree:
-    """Returns the shapes of a batch of `rows` rows (`data.pipeline.Pipeline.load`)."""
-    size, frames = config.data.size, config.data.frames
-    identity, expression = len(model.identity_basis), len(model.expression_basis)
+def batch_spec(config: ConfigDict, given: dict[str, PyTree], rows: int = 1) -> PyTree:
+    """Returns the shapes of a batch of `rows` rows."""
+    return workload_of(config.system).spec(settings.section(config, "data"), given, rows)
 
-    def leaf(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((rows, *shape), jnp.float32)
 
-    def motion(*time: int) -> dict[str, jax.ShapeDtypeStruct]:
-        return {
-            "identity": leaf(*time, identity),
-            "expression": leaf(*time, expression),
-            "pose": leaf(*time, 6),
-        }
+def write_given(workdir: pathlib.Path, given: dict[str, PyTree]) -> None:
+    """Writes what the data gives: the morphable model, and a .npz of each other dictionary."""
+    save_model(workdir / MODEL, given["morphable"])
+    for name in given.keys() - {"morphable"}:
+        with atomic_path(workdir / f"{name}.npz") as partial, open(partial, "wb") as file:
+            np.savez(file, **given[name])
 
-    return {
-        "reference": leaf(size, size, 3),
-        "target": leaf(size, size, 3),
-        "reference_motion": motion(),
-        "driving_motion": motion(frames),
-        "landmarks": leaf(70, 2),
-        "audio": leaf(AUDIO_SIZE),
-    }
+
+def read_given(workdir: pathlib.Path, keeps: tuple[str, ...]) -> dict[str, PyTree]:
+    """Returns what `write_given` wrote.
+
+    Args:
+      workdir: of the run.
+      keeps: the names of the dictionaries beside the morphable model.
+
+    Raises:
+      InputError: a file is missing or damaged.
+    """
+    given: dict[str, PyTree] = {"morphable": load_model(workdir / MODEL)}
+    for name in keeps:
+        path = workdir / f"{name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                given[name] = {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read ({error}); train anew or restore it") from None
+    return given
 
 
 def load(workdir: str | os.PathLike, step: int | None = None) -> Run:
@@ -88,11 +99,11 @@ def load(workdir: str | os.PathLike, step: int | None = None) -> Run:
     config = settings.read_config(workdir / CONFIG)
     with config.unlocked():
         config.model.update({k: v for k, v in _LOSS_ONLY.items() if k in config.model})
-    model = load_model(workdir / MODEL)
-    system = make_system(config, model)
+    given = read_given(workdir, workload_of(config.system).keeps)
+    system = make_system(config, given)
     system = system._replace(frozen=jax.device_put(system.frozen))
     init = functools.partial(jax.eval_shape, system.init, jax.random.key(0), system.frozen)
-    params, stats = init(batch_spec(config, model))
+    params, stats = init(batch_spec(config, given))
     folder = workdir / CHECKPOINTS
     if not folder.is_dir():
         raise InputError(f"{workdir} has no checkpoint yet; let its training run longer")

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from facejax.data import pipeline
+from facejax.data.pipeline import check_span
 from facejax.errors import InputError
 from facejax.optimisers import Optim
 from facejax.systems import SYSTEMS
+from facejax.workloads import workload_of
 
 Section = TypeVar("Section")
 
@@ -58,10 +59,10 @@ class Eval:
     most_frames: int = 16  # of each clip, evenly spaced; 0: all
 
     def __post_init__(self):
-        pipeline.check_span(self.span)
+        check_span(self.span)
 
 
-KINDS: dict[str, type] = {"data": pipeline.Config, "optim": Optim, "train": Train, "eval": Eval}
+KINDS: dict[str, type] = {"optim": Optim, "train": Train, "eval": Eval}
 
 
 def default_config(system: str, preset: str = "paper") -> ConfigDict:
@@ -78,7 +79,7 @@ def default_config(system: str, preset: str = "paper") -> ConfigDict:
     model = dataclasses.asdict(entry.Config(**entry.presets[preset]()))
     del model["bfloat16"]  # train.bfloat16
     sections = {
-        "data": dataclasses.asdict(pipeline.Config(path="")),
+        "data": dataclasses.asdict(workload_of(system).Data(path="")),
         "optim": dataclasses.asdict(Optim()),
         "train": dataclasses.asdict(Train()),
         "eval": dataclasses.asdict(Eval()),
@@ -89,7 +90,8 @@ def default_config(system: str, preset: str = "paper") -> ConfigDict:
 
 def section(config: ConfigDict, name: str) -> Any:
     """Returns one section as its dataclass, checked."""
-    return build(KINDS[name], name, config[name].to_dict())
+    kind = workload_of(config.system).Data if name == "data" else KINDS[name]
+    return build(kind, name, config[name].to_dict())
 
 
 def model_config(config: ConfigDict) -> Any:
@@ -165,7 +167,7 @@ def read_config(path: str | pathlib.Path) -> ConfigDict:
         config = ConfigDict(values)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is not a config ({error}); train anew or restore it") from error
-    missing = [name for name in ("system", "model", *KINDS) if name not in config]
+    missing = [name for name in ("system", "model", "data", *KINDS) if name not in config]
     if missing:
         raise InputError(f"{path} is not a config of a run: it has no {missing[0]!r}")
     return config.lock()

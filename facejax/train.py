@@ -19,7 +19,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from facejax import reenactment, reporting, runs, settings, sharding
+from facejax import reporting, runs, settings, sharding
 from facejax.checkpoints import PREEMPTED, Checkpoints, StopRequest
 from facejax.files import atomic_path
 from facejax.preparation import BEST, Setup, first_state, set_up
@@ -135,9 +135,8 @@ def _look(
     check = setup.check
     if not (due["sample"] or (due["eval"] and check.held_out)):
         return None
-    score = functools.partial(check.score, state.ema, state.stats, setup.system.frozen)
     put = functools.partial(sharding.replicate, mesh=setup.mesh)
-    report, sheet = reenactment.reenact(score, check.tasks, setup.source.config, put=put)
+    report, sheet = check.judge.look(state.ema, state.stats, setup.system.frozen, put=put)
     if due["sample"]:
         reporter.sheet(done, sheet)
     if not check.held_out:
@@ -145,8 +144,8 @@ def _look(
     kinds = {k: v for k, v in report.items() if isinstance(v, dict) and k != "by_clip"}
     figures = {f"eval/{k}/{name}": x for k, v in kinds.items() for name, x in v.items()}
     reporter.figures(done, figures)
-    logging.info("held out: %s", reenactment.summary_line(report))
-    return {BEST: report["model"][BEST]}
+    logging.info("held out: %s", setup.workload.summary(report))
+    return {BEST: setup.workload.rank(report)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import pytest
 from facejax import cli, evaluate, reenactment, runs, settings, train
 from facejax.data import pipeline, records, shards
 from facejax.errors import InputError
+from facejax.workload import Choice
 from tests import toy
 from tests.data import fake
 
@@ -29,7 +30,7 @@ def workdir(tmp_path_factory, folder):
 
 
 def choice(folder, **changes):
-    return reenactment.Choice(folder, **{"split": "test"} | changes)
+    return Choice(folder, **{"split": "test"} | changes)
 
 
 def data(folder):

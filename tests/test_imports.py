@@ -24,6 +24,7 @@ RULES = {
     "systems": LEAVES
     | {"systems", "nets", "losses", "geometry", "images", "system", "torch_weights", "motion"},
     "step": LEAVES | {"system"},
+    "workload": LEAVES | {"system"},
     "sharding": LEAVES,
     "checkpoints": LEAVES | {"system"},
     "torch_weights": LEAVES,

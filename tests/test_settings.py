@@ -21,7 +21,7 @@ FULL = str(FOLDER / "headgan.py")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_builds_its_parts_and_is_locked(name):
     config = settings.load_config(str(FOLDER / name))
-    for kind in settings.KINDS:
+    for kind in ("data", *settings.KINDS):
         settings.section(config, kind)
     settings.model_config(config)
     assert config.is_locked

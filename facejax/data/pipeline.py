@@ -227,9 +227,9 @@ class Pipeline:
         self._footage = functools.lru_cache(maxsize=config.cache)(self._prepare)
 
     @property
-    def model(self) -> Any:
-        """The folder's morphable model."""
-        return self._clips.model
+    def given(self) -> dict[str, Any]:
+        """What the folder adds to `System.frozen`: its morphable model."""
+        return {"morphable": self._clips.model}
 
     def _prepare(self, place: int) -> Footage:
         return footage(self._clips[self.numbers[place]], self.config)

@@ -14,6 +14,7 @@ class Entry(NamedTuple):
     presets: Mapping[
         str, Callable[[], dict[str, Any]]
     ]  # name -> function giving Config's arguments
+    workload: str = "frames"  # what it reads and how it is judged: a key of `workloads.WORKLOADS`
 
 
 SYSTEMS = {"headgan": Entry(headgan.Config, headgan.make, headgan.PRESETS)}

@@ -1,0 +1,19 @@
+"""The workloads, by the name that a system's entry gives."""
+
+from facejax import reenactment
+from facejax.errors import InputError
+from facejax.systems import SYSTEMS
+from facejax.workload import Workload
+
+WORKLOADS = {"frames": reenactment.WORKLOAD}
+
+
+def workload_of(system: str) -> Workload:
+    """Returns the workload of a system's name.
+
+    Raises:
+      InputError: no such system.
+    """
+    if system not in SYSTEMS:
+        raise InputError(f"no system {system!r}; there are: {', '.join(SYSTEMS)}")
+    return WORKLOADS[SYSTEMS[system].workload]
