@@ -30,6 +30,7 @@ RULES = {
     "torch_weights": LEAVES,
     "files": LEAVES,
     "media": LEAVES,
+    "benchmarks": LEAVES | {"benchmarks", "geometry", "files", "progress", "weights"},
     "morphable_files": LEAVES | {"geometry", "files", "morphable_sources"},
     "morphable_sources": LEAVES | {"files"},
 }
