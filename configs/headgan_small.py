@@ -44,6 +44,6 @@ def get_config(size="64"):
         warmup_steps=50,
     )
     config.train.update(
-        steps=2000, log_every=100, eval_every=1000, sample_every=1000, checkpoint_every=1000
+        steps=1700, log_every=100, eval_every=850, sample_every=850, checkpoint_every=850
     )
     return config.lock()
