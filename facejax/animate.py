@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from facejax import crops, drivers, panels, runs
+from facejax import crops, drivers, motion_files, panels, runs
 from facejax.animation import Options, chunks, moved_motion, own_motion, side_by_side
 from facejax.data import pipeline, records
 from facejax.drivers import Driver, Reference
@@ -91,7 +91,7 @@ class Animator:
 
         Args:
           reference: an image, or DATA_DIR:CLIP:FRAME.
-          driving: a video, or DATA_DIR:CLIP.
+          driving: a video, a motion file, or DATA_DIR:CLIP.
           out: .mp4, .m4v or .mov.
           **options: the fields of `Options`.
 
@@ -103,6 +103,8 @@ class Animator:
         face = self._reference(reference, wanted)
         choice = Choice(wanted.driving_face, wanted.crop, wanted.hold)
         driver = drivers.read_driver(driving, self._terms, choice, wanted.start, wanted.end)
+        if wanted.side_by_side and driver.frames is None:
+            raise InputError(f"--side-by-side needs pictures; {driving} is a motion without any")
         if wanted.audio is not None:
             driver = drivers.with_sound(driver, wanted.audio)
         return self._write(face, driver, Path(out), wanted)
@@ -141,7 +143,9 @@ class Animator:
         adapt = face.place != driver.place if wanted.adapt is None else wanted.adapt
         moved = moved_motion(face, driver.motion, wanted, adapt=adapt)
         audio = self._features(driver)
-        seen = driver.frames() if wanted.side_by_side else None
+        if wanted.motion_out is not None:
+            motion_files.save_motion(wanted.motion_out, driver.motion, self._terms.model)
+        seen = driver.frames() if wanted.side_by_side and driver.frames else None
         pictures = self._pictures(face, seen, moved, audio, wanted)
         began = time.perf_counter()
         first = next(pictures)
@@ -230,7 +234,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     add = parser.add_argument
     add("--reference", required=True, metavar="IMAGE", help="the photo, or DATA_DIR:CLIP:FRAME")
-    add("--driving", metavar="VIDEO", help="the driver, or DATA_DIR:CLIP; none: edit one image")
+    add("--driving", metavar="VIDEO", help="the driver, motion.npz or DATA_DIR:CLIP; none: edit")
     add("--workdir", required=True, metavar="DIR", help="of the trained run")
     add("--out", required=True, metavar="FILE", help="video to write (.mp4, .m4v, .mov), or image")
     add("--step", type=int, help="checkpoint (default: the newest)")
@@ -255,6 +259,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--face", type=int, metavar="N", help="of several in the photo; 0 is the largest")
     add("--driving-face", type=int, metavar="N", help="of several in the driver")
     add("--hold", type=int, default=MOST_HELD, metavar="N", help="most frames without a face")
+    add("--motion-out", metavar="FILE", help="also write the driver's motion, as motion.npz")
     add("--chunk", type=int, default=16, metavar="N", help="frames made at a time (default: 16)")
     # fmt: on
 

@@ -34,6 +34,7 @@ class Options(NamedTuple):
     crop: bool = True  # False: reference and driver are crops already
     face: int | None = None  # in the reference, where there are several; 0 is the largest
     driving_face: int | None = None
+    motion_out: str | os.PathLike | None = None  # file for the driver's motion
     hold: int = MOST_HELD  # most frames in a row of the driver without a face
 
 

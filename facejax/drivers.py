@@ -1,7 +1,7 @@
 """What an animation starts from: a reference face and a driving motion, from files or records.
 
-A source is the path of an image or video, or `DATA_DIR:CLIP` for a clip of a data folder, and
-`DATA_DIR:CLIP:FRAME` for one frame of it.
+A source is the path of an image, a video or a motion file, or `DATA_DIR:CLIP` for a clip of a data
+folder, and `DATA_DIR:CLIP:FRAME` for one frame of it.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import video
+from facejax import motion_files, video
 from facejax.data import pipeline, records
 from facejax.errors import InputError
 from facejax.face_mesh import FaceMesh
@@ -62,7 +62,7 @@ class Driver(NamedTuple):
     wave: np.ndarray  # float32 [n] mono 16 kHz from time 0 on; n = 0: silent
     sound: Sound | None  # for the output
     sound_start: Fraction  # s in the sound that is time 0
-    frames: Callable[[], Iterator[np.ndarray]]  # uint8 [S, S, 3] each
+    frames: Callable[[], Iterator[np.ndarray]] | None  # uint8 [S, S, 3] each; None: no pictures
     place: tuple[str, str]
 
 
@@ -98,11 +98,14 @@ def read_driver(
     start: Seconds | None,
     end: Seconds | None,
 ) -> Driver:
-    """Returns the motion of a video or a clip from `start` to `end` s.
+    """Returns the motion of a video, a motion file or a clip, from `start` to `end` s.
 
     Raises:
-      InputError: see `track.track_video` and `records.open_clips`; or too few frames.
+      InputError: see `track.track_video`, `motion_files.load_motion` and `records.open_clips`; or
+        too few frames.
     """
+    if Path(source).suffix == motion_files.SUFFIX:
+        return from_motion(motion_files.load_motion(source, terms.model), source, start, end)
     found = _find_clip(source, terms)
     if found is None:
         return _from_video(source, terms, choice, start, end)
@@ -110,6 +113,45 @@ def read_driver(
     if frame is not None:
         raise InputError(f"{source} is one frame; a driver is a whole clip: leave out :{frame}")
     return _from_clip(clip, terms, place, (start, end))
+
+
+def from_motion(
+    motion: Motion,
+    source: str | os.PathLike,
+    start: Seconds | None = None,
+    end: Seconds | None = None,
+) -> Driver:
+    """Returns the driver of a motion at a steady frame rate: no sound, no pictures.
+
+    Args:
+      motion: of T frames.
+      source: where it comes from, for messages.
+      start: s; None: from the first frame.
+      end: s; None: to the last frame.
+
+    Raises:
+      InputError: no frame is left.
+    """
+    fps = Fraction(float(motion.fps)).limit_denominator(1001)
+    times = np.arange(len(motion.pose)) / float(fps)
+    inside = _between(times, start, end)
+    if not inside.any():
+        raise InputError(f"{source} lasts {len(times) / fps:.2f} s: nothing from {start} to {end}")
+    return Driver(
+        motion=motion._replace(
+            expression=motion.expression[inside],
+            pose=motion.pose[inside],
+            blink=motion.blink[inside],
+        ),
+        times=times[inside] - times[inside][0],
+        fps=fps,
+        time_base=_clock(fps),
+        wave=np.zeros(0, np.float32),
+        sound=None,
+        sound_start=Fraction(0),
+        frames=None,
+        place=(str(Path(source).resolve()), ""),
+    )
 
 
 def with_sound(driver: Driver, path: str | os.PathLike) -> Driver:
@@ -164,11 +206,8 @@ def _from_clip(
     place: tuple[str, str],
     span: tuple[Seconds | None, Seconds | None],
 ) -> Driver:
-    start, end = (None if edge is None else float(exact(edge)) for edge in span)
-    inside = (clip.times >= (start or 0) - 1e-6) & (
-        clip.times < (np.inf if end is None else end - 1e-6)
-    )
-    chosen = np.flatnonzero(inside)
+    start, end = span
+    chosen = np.flatnonzero(_between(clip.times, start, end))
     if len(chosen) < 2:
         raise InputError(
             f"clip {clip.clip_id} has {len(chosen)} frames from {start or 0} s to "
@@ -186,7 +225,7 @@ def _from_clip(
         motion=_motion(clip, chosen, fps),
         times=clip.times[chosen] - clip.times[chosen[0]],
         fps=fps,
-        time_base=Fraction(1, math.lcm(TICKS, fps.numerator)),
+        time_base=_clock(fps),
         wave=wave,
         sound=(wave, records.AUDIO_RATE) if len(wave) else None,
         sound_start=Fraction(0),
@@ -204,6 +243,18 @@ def _motion(source: Track | records.Clip, frames: np.ndarray | slice, fps: Fract
         blink=jnp.asarray(source.blink[frames]),
         fps=jnp.asarray(float(fps), jnp.float32),
     )
+
+
+def _between(times: np.ndarray, start: Seconds | None, end: Seconds | None) -> np.ndarray:
+    """Which times [T] lie in start <= time < end, to a microsecond."""
+    first = 0.0 if start is None else float(exact(start))
+    past = np.inf if end is None else float(exact(end))
+    return (times >= first - 1e-6) & (times < past - 1e-6)
+
+
+def _clock(fps: Fraction) -> Fraction:
+    """The time base in which every frame of this rate has an exact time."""
+    return Fraction(1, math.lcm(TICKS, fps.numerator))
 
 
 def _length(driver: Driver) -> Fraction:

@@ -307,3 +307,17 @@ def test_a_run_on_disk_animates_in_three_lines(folder, tmp_path, model):
     made = animator.animate(f"{folder}:ann:1:0", f"{folder}:ann:1", tmp_path / "a.mp4", end=0.3)
     assert made.frames == video.probe(tmp_path / "a.mp4").frames == 8
     assert video.probe(tmp_path / "a.mp4").size == (SIDE, SIDE)
+
+
+def test_a_motion_written_beside_a_video_drives_another(animator, media, tmp_path, face):
+    out, kept = tmp_path / "a.mp4", tmp_path / "m.npz"
+    place, loud = media / "photo.png", media / "loud.mp4"
+    animator.animate(place, loud, out, adapt=False, motion_out=kept)
+    seen = FakeMesh([[face_of(face)]])
+    animator._terms = animator._terms._replace(face_mesh=lambda: seen)
+    again = animator.animate(place, kept, tmp_path / "b.mp4", adapt=False, audio=loud)
+    assert again.frames == FRAMES and again.sound
+    np.testing.assert_allclose(colors(tmp_path / "b.mp4"), colors(out), atol=2)
+    with pytest.raises(InputError, match="side-by-side needs pictures"):
+        animator.animate(place, kept, tmp_path / "c.mp4", side_by_side=True)
+    assert not (tmp_path / "c.mp4").exists()
