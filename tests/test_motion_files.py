@@ -61,7 +61,7 @@ def test_a_file_of_other_arrays_or_numbers_is_refused(tmp_path, model):
     motion_files.save_motion(path, motion._replace(blink=np.zeros(5)), model)
     with pytest.raises(InputError, match="not a motion file"):
         motion_files.load_motion(path, model)
-    with pytest.raises(InputError, match="ends in .npz"):
+    with pytest.raises(InputError, match=r"ends in \.npz"):
         motion_files.save_motion(tmp_path / "m.txt", motion, model)
 
 
