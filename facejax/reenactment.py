@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facejax import sheets
-from facejax.data import pipeline, records
+from facejax.data import batches, pipeline, records
 from facejax.data.schedule import nearest_valid
 from facejax.errors import InputError
 from facejax.metrics import reconstruction
@@ -162,7 +162,7 @@ def _batch(
     steps = np.arange(1 - data.frames, 1)
     windows = [np.maximum(int(t) + steps, task.start) for t in full]
     examples = [pipeline.example(task.shot, w, task.reference, data) for w in windows]
-    batch = pipeline.stack(examples)
+    batch = batches.stack(examples)
     inputs = {k: batch[k] for k in ("driving_motion", "audio")}
     inputs |= {
         k: jax.tree.map(lambda x: x[:1], batch[k]) for k in ("reference", "reference_motion")

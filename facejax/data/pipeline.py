@@ -1,13 +1,11 @@
-"""Batches from a data folder: what `schedule` drew, decoded and stacked, through tf.data.
+"""Batches from a data folder: what `schedule` drew, decoded and stacked.
 
-tf.data decodes ahead in parallel; order and content depend on (seed, step) alone, so `iterate`
-can start anywhere.
+Order and content depend on (seed, step) alone, so `iterate` can start anywhere.
 """
 
 import dataclasses
 import fnmatch
 import functools
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +13,7 @@ import cv2
 import numpy as np
 
 from facejax.audio.lowlevel import SIZE, lowlevel
-from facejax.data import records, schedule
+from facejax.data import batches, records, schedule
 from facejax.errors import InputError
 
 AUDIO_SIZE = SIZE  # features of one frame, of every front end
@@ -209,7 +207,7 @@ class Pipeline:
     """
 
     def __init__(self, config: Config, seed: int, rows: slice | None = None):
-        _keep_tensorflow_on_cpu()
+        batches.keep_tensorflow_on_cpu()
         self.config, self._rows = config, rows or slice(None)
         self._clips = records.open_clips(config.path, config.split)
         self.numbers = select(self._clips.ids, config.clips)
@@ -248,72 +246,8 @@ class Pipeline:
             reference = int(shot.references[int(chance * len(shot.references))])
             frames = np.append(frames[:-1], schedule.nearest_valid(shot.valid, int(frames[-1])))
             rows.append(example(shot, frames, reference, self.config))
-        return stack(rows)
+        return batches.stack(rows)
 
     def iterate(self, first: int, end: int, threads: int = 4) -> Iterator[dict[str, Any]]:
-        """Yields the batches of steps first, ..., end - 1, made ahead by tf.data.
-
-        Raises:
-          InputError: as `load` raised it.
-        """
-        import tensorflow as tf
-
-        failures: list[InputError] = []
-
-        def read(step: np.ndarray) -> list[np.ndarray]:
-            try:
-                return [leaf for _, leaf in flatten(self.load(int(step)))]
-            except InputError as error:
-                failures.append(error)
-                raise
-
-        names = [(name, leaf.dtype) for name, leaf in flatten(self.load(first))]
-        data = tf.data.Dataset.range(first, end)
-        data = data.map(
-            lambda step: tf.numpy_function(read, [step], [dtype for _, dtype in names]),
-            num_parallel_calls=threads,
-            deterministic=True,
-        )
-        try:
-            for leaves in data.prefetch(2).as_numpy_iterator():
-                yield unflatten([name for name, _ in names], leaves)
-        except tf.errors.OpError:
-            if failures:
-                raise failures[0] from None
-            raise
-
-
-def _keep_tensorflow_on_cpu() -> None:
-    """Hides the GPUs from TensorFlow, which would take the memory that JAX needs."""
-    import tensorflow as tf
-
-    try:
-        tf.config.set_visible_devices([], "GPU")
-    except RuntimeError:  # the caller has run TensorFlow before
-        logging.warning("TensorFlow is already running: it may hold a part of the GPU's memory")
-
-
-def stack(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks rows (nested dicts of arrays) to a batch of float32."""
-    first = rows[0]
-    if isinstance(first, dict):
-        return {name: stack([row[name] for row in rows]) for name in first}
-    return np.stack(rows).astype(np.float32)
-
-
-def flatten(batch: dict[str, Any], prefix: str = "") -> list[tuple[str, np.ndarray]]:
-    """Returns the leaves of a nested dict as (name/name, array), in its order."""
-    leaves: list[tuple[str, np.ndarray]] = []
-    for name, value in batch.items():
-        inner = isinstance(value, dict)
-        leaves += flatten(value, f"{prefix}{name}/") if inner else [(prefix + name, value)]
-    return leaves
-
-
-def unflatten(names: Sequence[str], leaves: Sequence[np.ndarray]) -> dict[str, Any]:
-    """The inverse of `flatten`."""
-    batch: dict[str, Any] = {}
-    for name, leaf in zip(names, leaves, strict=True):
-        *path, last = name.split("/")
-        functools.reduce(lambda inner, key: inner.setdefault(key, {}), path, batch)[last] = leaf
-    return batch
+        """Yields the batches of steps first, ..., end - 1: `batches.ahead`."""
+        return batches.ahead(self.load, first, end, threads)

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from facejax.data import pipeline, records
+from facejax.data import batches, pipeline, records
 from facejax.errors import InputError
 from tests.data import fake
 
@@ -27,7 +27,7 @@ def assert_same(a, b):
 
 def test_a_batch_has_the_shapes_and_ranges_of_the_contract(folder):
     batch = make(folder).load(0)
-    shapes = {name: leaf.shape for name, leaf in pipeline.flatten(batch)}
+    shapes = {name: leaf.shape for name, leaf in batches.flatten(batch)}
     assert shapes == {
         "reference": (2, 8, 8, 3),
         "target": (2, 8, 8, 3),
@@ -180,5 +180,5 @@ def test_the_mask_is_the_union_of_target_and_reference(folder):
 
 def test_a_batch_survives_flattening(folder):
     batch = make(folder).load(1)
-    names, leaves = zip(*pipeline.flatten(batch), strict=True)
-    assert_same(pipeline.unflatten(names, leaves), batch)
+    names, leaves = zip(*batches.flatten(batch), strict=True)
+    assert_same(batches.unflatten(names, leaves), batch)
