@@ -20,7 +20,7 @@ from facejax.data import records
 from facejax.data.synthetic import dataset
 from facejax.errors import InputError
 from facejax.files import write_image
-from facejax.reenactment import COPY, summary_line
+from facejax.judging import COPY, summary_line
 from facejax.workload import Choice
 
 CONFIG = "configs/headgan_small.py"

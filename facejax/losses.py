@@ -38,6 +38,19 @@ def hinge_generator(fake: Sequence[jax.Array]) -> jax.Array:
     return -jnp.mean(jnp.stack([jnp.mean(f) for f in fake]))
 
 
+def least_squares(scores: Sequence[jax.Array], due: float) -> jax.Array:
+    """Mean squared distance of scores from `due` over each map, summed over the scales.
+
+    Mao et al. 2017, arXiv:1611.04076; the sum over scales is pix2pixHD's. 1 is due of real images
+    and, for the generator, of generated ones; 0 of generated ones for the discriminator.
+
+    Args:
+      scores: of a discriminator, one map of any shape for each scale.
+      due: the score that has no loss.
+    """
+    return jnp.sum(jnp.stack([jnp.mean(jnp.square(score - due)) for score in scores]))
+
+
 def feature_matching(
     real: Sequence[Sequence[jax.Array]], fake: Sequence[Sequence[jax.Array]]
 ) -> jax.Array:

@@ -49,7 +49,7 @@ def test_the_copy_baseline_is_the_reference_against_every_other_frame(folder, wo
 
 
 def test_a_perfect_model_has_no_error(folder):
-    tasks = reenactment.Tasks(choice(folder), data(folder))
+    tasks = reenactment.open_tasks(choice(folder), data(folder))
 
     def score(inputs, target):
         outputs = {"image": target}
@@ -71,10 +71,10 @@ def test_the_number_of_rows_changes_nothing(folder, workdir):
 
 
 def test_no_frame_before_the_span_is_read(folder):
-    tasks = reenactment.Tasks(choice(folder, span=(0.5, 1)), data(folder))
+    tasks = reenactment.open_tasks(choice(folder, span=(0.5, 1)), data(folder))
     assert [(task.start, task.reference) for task in tasks] == [(7, 7), (6, 6)]
     assert tasks[0].targets.tolist() == list(range(8, 14))
-    batch, _ = reenactment._batch(tasks[0], tasks[0].targets[:2], 2, data(folder))
+    batch, _ = reenactment._batch(tasks[0], tasks[0].targets[:2], data(folder))
     due = tasks[0].shot.pose[[[7, 7, 8], [7, 8, 9]]]
     np.testing.assert_array_equal(batch["driving_motion"]["pose"], due)
 
@@ -87,13 +87,13 @@ def test_a_clip_without_a_second_face_is_left_out(tmp_path):
         shards.seal(tmp_path)
         if name == "blind":
             with pytest.raises(InputError, match="no clip has two frames with a face"):
-                reenactment.Tasks(choice(str(tmp_path)), data(str(tmp_path)))
-    tasks = reenactment.Tasks(choice(str(tmp_path)), data(str(tmp_path)))
+                reenactment.open_tasks(choice(str(tmp_path)), data(str(tmp_path)))
+    tasks = reenactment.open_tasks(choice(str(tmp_path)), data(str(tmp_path)))
     assert [(len(task.targets), task.reference) for task in tasks] == [(0, 2), (4, 0)]
 
 
 def test_clips_and_frames_can_be_thinned(folder):
-    tasks = reenactment.Tasks(choice(folder, most_clips=1, most_frames=3), data(folder))
+    tasks = reenactment.open_tasks(choice(folder, most_clips=1, most_frames=3), data(folder))
     assert len(tasks) == 1 and tasks[0].targets.tolist() == [1, 7, 13]
 
 

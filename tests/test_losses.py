@@ -21,6 +21,12 @@ def test_the_generator_gains_by_higher_scores():
     assert losses.hinge_generator(scores) == pytest.approx(-(2 + 5) / 2)
 
 
+def test_least_squares_sums_the_scales_whatever_their_size():
+    scores = [jnp.array([[1.0, 3.0]]), jnp.array([2.0])]
+    assert losses.least_squares(scores, 1.0) == pytest.approx((0 + 4) / 2 + 1)
+    assert losses.least_squares(scores, 0.0) == pytest.approx((1 + 9) / 2 + 4)
+
+
 def test_feature_matching_of_equal_features_is_zero_and_of_ones_is_its_weight():
     zeros = [[jnp.zeros((2, i + 1, 3, 4)) for i in range(4)] for _ in range(2)]
     ones = jax.tree.map(lambda x: x + 1, zeros)
