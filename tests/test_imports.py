@@ -19,7 +19,7 @@ RULES = {
     "losses": LEAVES | {"images"},
     "motion": LEAVES | {"geometry"},
     "metrics": LEAVES | {"geometry"},
-    "audio": LEAVES | {"audio", "files", "media"},
+    "audio": LEAVES | {"audio", "files", "media", "nets", "graph_weights"},
     "nets": LEAVES | {"nets", "images", "geometry"},
     "systems": LEAVES
     | {"systems", "nets", "losses", "geometry", "images", "system", "torch_weights", "motion"},
@@ -28,6 +28,7 @@ RULES = {
     "sharding": LEAVES,
     "checkpoints": LEAVES | {"system"},
     "torch_weights": LEAVES,
+    "graph_weights": LEAVES,
     "files": LEAVES,
     "media": LEAVES,
     "benchmarks": LEAVES | {"benchmarks", "geometry", "files", "progress", "weights"},

@@ -44,6 +44,8 @@ def read_blocks(
         for frame in container.decode(stream):
             for piece in convert.resample(frame):
                 block = piece.to_ndarray().reshape(-1, channels)
+                if stream.channels > 2:  # the sum of several may leave the range
+                    block = block.clip(-1, 1)
                 block = _placed(block, _sample_index(piece, zero, done), done, rate)
                 if limit is not None:
                     block = block[: limit - done]
@@ -68,13 +70,24 @@ def load(
     Raises:
       InputError: the file has no sound, or cannot be decoded.
     """
-    pieces, stream = [], None
+    pieces = load_blocks(path, rate, start=start, end=end)
+    return np.concatenate([np.zeros(0, np.float32), *pieces])
+
+
+def load_blocks(
+    path: str | os.PathLike,
+    rate: int = RATE,
+    *,
+    start: Seconds = 0,
+    end: Seconds | None = None,
+) -> Iterator[np.ndarray]:
+    """Yields what `load` returns in pieces of any size, never holding the whole."""
+    stream = None
     for source_rate, block in read_blocks(path, start=start, end=end):
         stream = stream or soxr.ResampleStream(source_rate, rate, 1, dtype="float32")
-        pieces.append(stream.resample_chunk(block.mean(axis=1)))
+        yield stream.resample_chunk(block.mean(axis=1))
     if stream is not None:
-        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return np.concatenate([np.zeros(0, np.float32), *pieces])
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def resample(wave: np.ndarray, source_rate: int, rate: int = RATE) -> np.ndarray:

@@ -1,5 +1,6 @@
 import wave as wav
 
+import av
 import numpy as np
 import pytest
 
@@ -71,3 +72,38 @@ def test_no_sound_file_is_refused(tmp_path):
     (tmp_path / "a.wav").write_text("hello")
     with pytest.raises(InputError, match="text file"):
         waveform.load(tmp_path / "a.wav")
+
+
+def test_blocks_are_the_whole_in_pieces(tmp_path):
+    path = write_wav(tmp_path / "a.wav", sine(1.5, 44100), 44100)
+    pieces = list(waveform.load_blocks(path))
+    assert len(pieces) > 2
+    np.testing.assert_array_equal(np.concatenate(pieces), waveform.load(path))
+
+
+def write_surround(path, samples):
+    """[6, n] as FLAC, whose header states the layout: left, right, centre, low, two at the side."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flac", rate=16000, layout="5.1")
+        packed = np.ascontiguousarray((samples * 32767).astype("<i2").T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "s16", "5.1")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    "channel,gain", [(0, 0.5), (1, 0.5), (2, 0.5**0.5), (3, 0), (4, 0.5**1.5), (5, 0.5**1.5)]
+)
+def test_surround_is_mixed_down_with_the_voice_of_the_centre_strongest(tmp_path, channel, gain):
+    samples = np.zeros((6, 16000))
+    samples[channel] = sine(1, 16000)
+    got = waveform.load(write_surround(tmp_path / "a.flac", samples))
+    np.testing.assert_allclose(got, gain * samples[channel], atol=1e-4)
+
+
+def test_a_loud_mix_stays_in_its_range(tmp_path):
+    samples = np.tile(1.8 * sine(1, 16000), (6, 1))
+    got = waveform.load(write_surround(tmp_path / "a.flac", samples))
+    assert np.abs(got).max() == 1
