@@ -30,8 +30,9 @@ def evaluate(run: runs.Run, choice: Choice, rows: int = 8) -> Result:
     """
     data = dataclasses.replace(settings.section(run.config, "data"), path=choice.path)
     judge = workload_of(run.config.system).judge(data, choice, run.system)
-    model = judge.given["morphable"]
-    runs.check_model(run.system.frozen["morphable"], model, "the workdir", choice.path)
+    if "morphable" in judge.given:
+        model = judge.given["morphable"]
+        runs.check_model(run.system.frozen["morphable"], model, "the workdir", choice.path)
     report, sheet = judge.look(run.gen, run.stats, run.system.frozen, rows=rows)
     return Result({"step": run.step} | choice._asdict() | report, sheet)
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from facejax import reporting, runs, settings, sharding
+from facejax import pretrained, reporting, runs, settings, sharding
 from facejax import step as steps
 from facejax.checkpoints import Checkpoints
 from facejax.data import records
@@ -90,8 +90,10 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Setup:
 def first_state(config: ConfigDict, setup: Setup, store: Checkpoints) -> TrainState:
     """Returns the workdir's newest checkpoint, else that of config.resume, else a fresh state.
 
+    A fresh state has the generator of config.pretrained, where that is set.
+
     Raises:
-      InputError: a checkpoint is of another model, or config.resume has none.
+      InputError: a checkpoint is of another model, or config.resume or config.pretrained has none.
     """
     everywhere = sharding.replicated(setup.mesh)
     target = jax.tree.map(
@@ -110,7 +112,11 @@ def first_state(config: ConfigDict, setup: Setup, store: Checkpoints) -> TrainSt
         other = Checkpoints(folder)
         logging.info("starting from step %s of %s", other.latest(), config.resume)
         return other.restore(target)
-    return sharding.replicate(setup.init(), setup.mesh)
+    fresh = sharding.replicate(setup.init(), setup.mesh)
+    if config.get("pretrained"):
+        logging.info("beginning with the generator of %s", config.pretrained)
+        return pretrained.begin(config, setup.source.given, fresh)
+    return fresh
 
 
 def _open_workdir(config: ConfigDict, workdir: pathlib.Path, given: dict[str, PyTree]) -> None:
@@ -120,9 +126,7 @@ def _open_workdir(config: ConfigDict, workdir: pathlib.Path, given: dict[str, Py
             workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the workdir {workdir}: {error.strerror}") from error
-    if (workdir / runs.MODEL).is_file():
-        kept = load_model(workdir / runs.MODEL)
-        runs.check_model(kept, given["morphable"], workdir, config.data.path)
+    _check_given(workdir, given, config.data.path)
     if (workdir / runs.CONFIG).is_file():
         changes = settings.differences(settings.read_config(workdir / runs.CONFIG), config)
         if changes:
@@ -130,6 +134,17 @@ def _open_workdir(config: ConfigDict, workdir: pathlib.Path, given: dict[str, Py
     if jax.process_index() == 0:
         runs.write_given(workdir, given)
         settings.write_config(workdir / runs.CONFIG, config)
+
+
+def _check_given(workdir: pathlib.Path, given: dict[str, PyTree], folder: str) -> None:
+    """Holds what the data gives against what the run has kept of it."""
+    for name, new in given.items():
+        path = workdir / f"{name}.npz" if name != "morphable" else workdir / runs.MODEL
+        if path.is_file() and name == "morphable":
+            runs.check_model(load_model(path), new, workdir, folder)
+        elif path.is_file():
+            kept = runs.read_given(workdir, (name,), needs_model=False)[name]
+            runs.check_kept(kept, new, path, folder)
 
 
 def _init(
@@ -146,7 +161,8 @@ def _check(config: ConfigDict, workload: Workload, system: System) -> Check:
     """Opens the held-out clips; where there are none, a few of the training's, for the sheets."""
     options, data = settings.section(config, "eval"), settings.section(config, "data")
     split = "validation" if options.split == "auto" else options.split
-    held_out = options.split != "auto" or split in records.splits(data.path)
+    splits = workload.splits or records.splits
+    held_out = options.split != "auto" or split in splits(data.path)
     if held_out:
         choice = Choice(data.path, split, options.span, options.clips)
         choice = choice._replace(most_clips=options.most_clips, most_frames=options.most_frames)

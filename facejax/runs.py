@@ -1,8 +1,8 @@
 """A trained run, read from its workdir: what evaluation and animation start from.
 
-A workdir holds config.json, model.npz (the morphable model; beside it whatever else the data gave),
-checkpoints/<step>/, params.txt, metrics.jsonl, TensorBoard events, samples/ and, when the run is
-complete, DONE.
+A workdir holds config.json, model.npz (the morphable model, if the data has one; beside it whatever
+else the data gave), checkpoints/<step>/, params.txt, metrics.jsonl, TensorBoard events, samples/
+and, when the run is complete, DONE.
 """
 
 import functools
@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from facejax import settings
+from facejax import settings, speakers
 from facejax.checkpoints import Checkpoints
 from facejax.errors import InputError
 from facejax.files import atomic_path
@@ -46,9 +46,12 @@ class Run(NamedTuple):
 
 
 def make_system(config: ConfigDict, given: dict[str, PyTree]) -> System:
-    """Returns the config's system, with what its data gives among what is frozen."""
+    """Returns the config's system, with what its data gives among what is frozen.
+
+    Text in there, as a speaker's id, becomes numbers (`speakers.as_text` reads them).
+    """
     system = SYSTEMS[config.system].make(settings.model_config(config))
-    return system._replace(frozen=dict(system.frozen) | given)
+    return system._replace(frozen=dict(system.frozen) | jax.tree.map(speakers.as_numbers, given))
 
 
 def batch_spec(config: ConfigDict, given: dict[str, PyTree], rows: int = 1) -> PyTree:
@@ -57,24 +60,30 @@ def batch_spec(config: ConfigDict, given: dict[str, PyTree], rows: int = 1) -> P
 
 
 def write_given(workdir: pathlib.Path, given: dict[str, PyTree]) -> None:
-    """Writes what the data gives: the morphable model, and a .npz of each other dictionary."""
-    save_model(workdir / MODEL, given["morphable"])
+    """Writes what the data gives: a morphable model, if any, and a .npz of each dictionary."""
+    if "morphable" in given:
+        save_model(workdir / MODEL, given["morphable"])
     for name in given.keys() - {"morphable"}:
         with atomic_path(workdir / f"{name}.npz") as partial, open(partial, "wb") as file:
             np.savez(file, **given[name])
 
 
-def read_given(workdir: pathlib.Path, keeps: tuple[str, ...]) -> dict[str, PyTree]:
+def read_given(
+    workdir: pathlib.Path, keeps: tuple[str, ...], needs_model: bool = True
+) -> dict[str, PyTree]:
     """Returns what `write_given` wrote.
 
     Args:
       workdir: of the run.
       keeps: the names of the dictionaries beside the morphable model.
+      needs_model: False: a morphable model may be missing.
 
     Raises:
       InputError: a file is missing or damaged.
     """
-    given: dict[str, PyTree] = {"morphable": load_model(workdir / MODEL)}
+    given: dict[str, PyTree] = {}
+    if needs_model or (workdir / MODEL).is_file():
+        given["morphable"] = load_model(workdir / MODEL)
     for name in keeps:
         path = workdir / f"{name}.npz"
         try:
@@ -99,7 +108,8 @@ def load(workdir: str | os.PathLike, step: int | None = None) -> Run:
     config = settings.read_config(workdir / CONFIG)
     with config.unlocked():
         config.model.update({k: v for k, v in _LOSS_ONLY.items() if k in config.model})
-    given = read_given(workdir, workload_of(config.system).keeps)
+    workload = workload_of(config.system)
+    given = read_given(workdir, workload.keeps, workload.needs_model)
     system = make_system(config, given)
     system = system._replace(frozen=jax.device_put(system.frozen))
     init = functools.partial(jax.eval_shape, system.init, jax.random.key(0), system.frozen)
@@ -131,6 +141,26 @@ def check_model(
         raise InputError(
             f"the clips in {folder} are fitted with another face model than the run in {workdir}; "
             f"preprocess them with --model {workdir}/{MODEL}, or train anew in another --workdir"
+        )
+
+
+def check_kept(
+    ours: dict[str, np.ndarray], data: dict[str, np.ndarray], file: object, folder: object
+) -> None:
+    """Raises an InputError unless what a run keeps in `file` is what the data folder gives."""
+
+    def alike(a: np.ndarray, b: np.ndarray) -> bool:
+        if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
+            return False
+        # Not bit for bit: the run may have begun on another machine.
+        return np.array_equal(a, b) if a.dtype.kind == "U" else np.allclose(a, b, 1e-3, 1e-3)
+
+    other = [name for name in sorted(ours.keys() | data.keys()) if name not in ours.keys() & data]
+    other += [name for name in sorted(ours.keys() & data) if not alike(ours[name], data[name])]
+    if other:
+        raise InputError(
+            f"{folder} gives other {', '.join(other)} than the run so far has in {file}; go on "
+            "with the data that it began with, or train in another --workdir"
         )
 
 

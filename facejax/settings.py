@@ -84,7 +84,7 @@ def default_config(system: str, preset: str = "paper") -> ConfigDict:
         "train": dataclasses.asdict(Train()),
         "eval": dataclasses.asdict(Eval()),
     }
-    top = {"system": system, "preset": preset, "seed": 42, "resume": ""}
+    top = {"system": system, "preset": preset, "seed": 42, "resume": "", "pretrained": ""}
     return ConfigDict(top | {"model": model} | sections)
 
 

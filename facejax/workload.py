@@ -38,9 +38,9 @@ class Workload(NamedTuple):
     """One family of systems.
 
     A source, returned by `open`, has the attributes config (the Data), plan (with epoch_end(epoch)
-    -> steps), given (what the data adds to System.frozen, as {"morphable": model}), load(step) ->
-    batch of numpy arrays, and iterate(first, end, threads), which yields those of steps first, ...,
-    end - 1.
+    -> steps), given (what the data adds to System.frozen, as {"morphable": model}; text in its
+    dictionaries is frozen as numbers, `speakers.as_numbers`), load(step) -> batch of numpy arrays,
+    and iterate(first, end, threads), which yields those of steps first, ..., end - 1.
     """
 
     Data: type  # a frozen dataclass: the config's section "data", with path, split, batch and span
@@ -50,3 +50,5 @@ class Workload(NamedTuple):
     rank: Callable[[dict], float]  # report -> the figure that chooses the best checkpoint: larger
     summary: Callable[[dict], str]  # report -> its figures in one line
     keeps: tuple[str, ...] = ()  # what of `given`, beside the morphable model, a workdir keeps
+    needs_model: bool = True  # False: the data may be without a morphable model
+    splits: Callable[[str], Any] | None = None  # path -> names; None: those of a data folder
