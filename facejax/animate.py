@@ -103,6 +103,7 @@ class Animator:
         face = self._reference(reference, wanted)
         choice = Choice(wanted.driving_face, wanted.crop, wanted.hold)
         driver = drivers.read_driver(driving, self._terms, choice, wanted.start, wanted.end)
+        driver = drivers.with_borrowed(driver, self._terms, wanted.pose_from, wanted.blink_from)
         if wanted.side_by_side and driver.frames is None:
             raise InputError(f"--side-by-side needs pictures; {driving} is a motion without any")
         if wanted.audio is not None:
@@ -253,6 +254,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("yaw", "pitch", "roll"):
         add(f"--{name}", type=float, metavar="DEG", help="head angle throughout, degrees")
     add("--expression-scale", type=float, default=1.0, metavar="X", help="0 neutral, 1 as it is")
+    add("--pose-scale", type=float, default=1.0, metavar="X", help="head motion; 0: held still")
+    add("--pose-from", metavar="VIDEO", help="take the head's motion of another driver")
+    add("--blink-from", metavar="VIDEO", help="take the blinks of another driver")
     add("--side-by-side", action="store_true", help="show reference, 3-D faces, flow, driver, too")
     add("--paste-back", action="store_true", help="put the result back into the whole photo")
     add("--no-crop", dest="crop", action="store_false", help="the sources are face crops already")

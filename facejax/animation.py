@@ -28,6 +28,9 @@ class Options(NamedTuple):
     pitch: float | None = None
     roll: float | None = None
     expression_scale: float = 1.0
+    pose_scale: float = 1.0  # of the head's motion about its mean pose; 0: it is held still
+    pose_from: str | os.PathLike | None = None  # a driver whose head motion is taken
+    blink_from: str | os.PathLike | None = None  # a driver whose blinks are taken
     side_by_side: bool = False  # the columns of HeadGAN's Fig. 2 rather than the result alone
     paste_back: bool = False  # the result in the whole reference image
     audio: str | os.PathLike | None = None  # sound in the place of the driver's
@@ -52,6 +55,8 @@ def own_motion(face: Reference) -> Motion:
 def moved_motion(face: Reference, driving: Motion, wanted: Options, *, adapt: bool) -> Motion:
     """Returns the motion that the reference is to make: the driver's, adapted and edited."""
     moved = motion.retarget(driving, own_motion(face), adapt_scale=adapt, adapt_translation=adapt)
+    if wanted.pose_scale != 1:
+        moved = motion.scale_pose(moved, wanted.pose_scale)
     if wanted.frontalize:
         moved = motion.frontal(moved)
     angles = {name: getattr(wanted, name) for name in ("yaw", "pitch", "roll")}

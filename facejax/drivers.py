@@ -20,7 +20,7 @@ from facejax.errors import InputError
 from facejax.face_mesh import FaceMesh
 from facejax.geometry.morphable import MorphableModel
 from facejax.media import Seconds, exact
-from facejax.motion import Motion
+from facejax.motion import Motion, borrow
 from facejax.portrait import read_portrait
 from facejax.runs import check_model
 from facejax.track import Choice, Track, crop_frames, track_video
@@ -152,6 +152,24 @@ def from_motion(
         frames=None,
         place=(str(Path(source).resolve()), ""),
     )
+
+
+def with_borrowed(
+    driver: Driver,
+    terms: Terms,
+    pose_from: str | os.PathLike | None,
+    blink_from: str | os.PathLike | None,
+) -> Driver:
+    """Returns the driver with the head motion or the blinks of others (`motion.borrow`).
+
+    Raises:
+      InputError: as `read_driver`.
+    """
+    for name, source in (("pose", pose_from), ("blink", blink_from)):
+        if source is not None:
+            other = read_driver(source, terms, Choice(), None, None).motion
+            driver = driver._replace(motion=borrow(driver.motion, other, **{name: True}))
+    return driver
 
 
 def with_sound(driver: Driver, path: str | os.PathLike) -> Driver:

@@ -174,3 +174,41 @@ def with_pose(
 def scale_expression(motion: Motion, factor: float) -> Motion:
     """Returns the motion with its expressions times a factor: 0 neutral, 1 as is, 2 exaggerated."""
     return motion._replace(expression=motion.expression * factor)
+
+
+def still(motion: Motion) -> Motion:
+    """Returns the motion with the head held at its mean pose."""
+    _check(motion)
+    pose = _unwrapped(motion.pose)
+    mean = jnp.mean(pose, axis=-2, keepdims=True)
+    return motion._replace(pose=jnp.broadcast_to(mean, pose.shape))
+
+
+def scale_pose(motion: Motion, factor: float) -> Motion:
+    """Returns the motion with its head motion about the mean pose times a factor: 0 is `still`."""
+    mean = still(motion).pose
+    return motion._replace(pose=mean + factor * (_unwrapped(motion.pose) - mean))
+
+
+def borrow(motion: Motion, other: Motion, *, pose: bool = False, blink: bool = False) -> Motion:
+    """Returns the motion with the pose or the blinks of another.
+
+    The other is brought to the same frame rate and cut; where it is shorter it is played forth and
+    back, so that nothing jumps.
+
+    Args:
+      motion: one clip of T frames.
+      other: one clip of at least one frame.
+      pose: whether to take the head's pose.
+      blink: whether to take the blinks.
+    """
+    other = resample(other, float(motion.fps))
+    count, most = motion.pose.shape[-2], other.pose.shape[-2]
+    number = np.arange(count) % max(2 * most - 2, 1)
+    number = np.where(number < most, number, 2 * most - 2 - number)
+    changes = {}
+    if pose:
+        changes["pose"] = other.pose[number]
+    if blink:
+        changes["blink"] = other.blink[number]
+    return motion._replace(**changes)

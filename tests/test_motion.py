@@ -175,3 +175,35 @@ def test_fields_of_unequal_length_are_refused():
     clip = make(4)._replace(blink=jnp.zeros(5))
     with pytest.raises(ValueError, match="blink"):
         motions.smooth(clip, 3)
+
+
+def test_a_still_head_keeps_its_mean_pose_and_everything_else():
+    clip, roll = rolling(9)
+    found = motions.still(clip)
+    assert_equal(found._replace(pose=clip.pose), clip)
+    np.testing.assert_allclose(found.pose[:, 2], np.full(9, roll.mean()), rtol=1e-5)
+    np.testing.assert_allclose(found.pose[:, 3:], [clip.pose[:, 3:].mean(0)] * 9, rtol=1e-5)
+
+
+def test_head_motion_is_scaled_about_its_mean():
+    clip, roll = rolling(9)
+    assert_equal(motions.scale_pose(clip, 0.0), motions.still(clip))
+    double = motions.scale_pose(clip, 2.0).pose
+    np.testing.assert_allclose(double[:, 2] - roll.mean(), 2 * (roll - roll.mean()), atol=1e-5)
+    np.testing.assert_allclose(double.mean(0), motions.still(clip).pose[0], rtol=1e-4, atol=1e-4)
+
+
+def test_borrowed_motion_is_played_forth_and_back():
+    clip, other = make(9), make(4, seed=1)
+    found = motions.borrow(clip, other, pose=True)
+    np.testing.assert_allclose(found.pose, other.pose[np.array([0, 1, 2, 3, 2, 1, 0, 1, 2])])
+    np.testing.assert_array_equal(found.blink, clip.blink)
+    np.testing.assert_array_equal(found.expression, clip.expression)
+    one = motions.borrow(clip, make(1, seed=1), blink=True)
+    np.testing.assert_array_equal(one.blink, np.repeat(make(1, seed=1).blink, 9))
+
+
+def test_borrowed_motion_is_brought_to_the_same_rate():
+    clip, other = make(9, fps=25.0), make(20, fps=50.0, seed=1)
+    found = motions.borrow(clip, other, blink=True)
+    np.testing.assert_allclose(found.blink, other.blink[:18:2], rtol=1e-5)
