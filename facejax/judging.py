@@ -19,7 +19,7 @@ from facejax.progress import progress
 from facejax.system import PyTree
 from facejax.workload import Choice, Result
 
-SHOWN = 8  # clips on the contact sheet
+SHOWN = 8  # frames on the contact sheet, of as many clips
 KEPT = 32  # clips held in memory
 COPY = "copy_reference"
 
@@ -92,6 +92,7 @@ def measure(
     *,
     rows: int = 8,
     put: Callable[[PyTree], PyTree] = jax.device_put,
+    pick: Callable[[Task, int], np.ndarray] | None = None,
 ) -> Result:
     """Makes every target frame of every task and measures it.
 
@@ -102,13 +103,16 @@ def measure(
       panels: (inputs, outputs in numpy, row, true frame) -> {label: picture} of a sheet's row.
       rows: frames made at a time; the last ones are filled up with the last target.
       put: puts a batch on the devices.
+      pick: (task, count) -> which targets the sheet shows; None: evenly spaced ones.
     """
+    pick = pick or (lambda task, count: evenly(task.targets, count))
     errors: dict[str, dict[str, list]] = {}
     shown: list[dict[str, np.ndarray]] = []
     for task in progress(tasks, len(tasks), "evaluate"):
         if not len(task.targets):
             continue
-        middle = task.targets[len(task.targets) // 2] if len(shown) < SHOWN else -1
+        count = max(1, SHOWN // len(tasks)) if len(shown) < SHOWN else 0
+        pictured = pick(task, count)
         for first in range(0, len(task.targets), rows):
             targets = task.targets[first : first + rows]
             full = np.concatenate([targets, np.repeat(targets[-1:], rows - len(targets))])
@@ -117,9 +121,8 @@ def measure(
             for name, values in jax.device_get(found).items():
                 kept = reconstruction.FrameErrors(*(v[: len(targets)] for v in values))
                 errors.setdefault(task.name, {}).setdefault(name, []).append(kept)
-            if middle in targets:
-                row = int(np.flatnonzero(targets == middle)[0])
-                shown.append(panels(inputs, jax.device_get(outputs), row, target[row]))
+            for row in np.flatnonzero(np.isin(targets, pictured)):
+                shown.append(panels(inputs, jax.device_get(outputs), int(row), target[row]))
     return Result(_report(errors), _sheet(shown))
 
 
@@ -135,6 +138,11 @@ def thin(items: Sequence, most: int) -> list:
     if not most or len(items) <= most:
         return list(items)
     return [items[k] for k in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def evenly(items: np.ndarray, count: int) -> np.ndarray:
+    """Returns the middles of `count` equal parts."""
+    return items[(2 * np.arange(count) + 1) * len(items) // (2 * max(count, 1))]
 
 
 def _report(errors: dict[str, dict[str, list]]) -> dict[str, Any]:

@@ -20,16 +20,27 @@ class FrameErrors(NamedTuple):
     square: jax.Array  # [...] mean (a - b)^2
 
 
-def frame_errors(image: jax.Array, target: jax.Array) -> FrameErrors:
+def frame_errors(image: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> FrameErrors:
     """Returns the errors of images in [-1, 1], [..., H, W, 3].
+
+    Args:
+      image: [..., H, W, 3].
+      target: of the same shape.
+      mask: [..., H, W, 1] in [0, 1], the weight of each pixel; of weights that are all 0 the
+        errors are 0. None: all count alike.
 
     Raises:
       ValueError: the shapes differ.
     """
-    shapes(image=(image, "... H W C"), target=(target, "... H W C"))
+    sizes = shapes(image=(image, "... H W C"), target=(target, "... H W C"))
     difference = (image - target) * (RANGE / 2)
     axes = (-3, -2, -1)
-    return FrameErrors(jnp.abs(difference).mean(axes), jnp.square(difference).mean(axes))
+    if mask is None:
+        return FrameErrors(jnp.abs(difference).mean(axes), jnp.square(difference).mean(axes))
+    share = mask / (sizes["C"] * jnp.maximum(mask.sum(axes, keepdims=True), 1e-9))
+    return FrameErrors(
+        jnp.sum(jnp.abs(difference) * share, axes), jnp.sum(jnp.square(difference) * share, axes)
+    )
 
 
 def psnr(square: np.ndarray | float) -> np.ndarray:

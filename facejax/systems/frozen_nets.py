@@ -1,5 +1,6 @@
 """Nets that never train, with weights from files of the user's. Never random ones."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -27,6 +28,14 @@ def vgg19(path: str, dtype) -> FrozenNet:
         return net.apply({"params": weights}, image)
 
     return FrozenNet(features, lambda: _load(path, vgg.from_torch, "torchvision's vgg19"))
+
+
+def warn_without_vgg() -> None:
+    """Says that the perceptual loss is off, and how it is turned on."""
+    logging.warning(
+        "no VGG weights: the perceptual loss is off. To turn it on, give the file of "
+        "torchvision's vgg19: --config.model.vgg=vgg19-dcbb9e9d.pth"
+    )
 
 
 def face_parsing(path: str) -> FrozenNet:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from facejax import losses
 from facejax.nets import blocks, headgan
 from facejax.system import PyTree, System
+from facejax.systems import frozen_nets
 from facejax.systems.headgan_config import PRESETS, Config, paper, released
 from facejax.systems.headgan_inputs import Inputs, draw_inputs, image_shape, views
 from facejax.systems.headgan_nets import Nets, build
@@ -39,10 +40,7 @@ def make(config: Config) -> System:
     """
     nets = build(config)
     if config.lambda_vgg and not config.vgg:
-        logging.warning(
-            "no VGG weights: the perceptual loss is off. To turn it on, give the file of "
-            "torchvision's vgg19: --config.model.vgg=vgg19-dcbb9e9d.pth"
-        )
+        frozen_nets.warn_without_vgg()
     return System(
         init=functools.partial(_init, config, nets),
         discriminator_loss=functools.partial(_discriminator_loss, config, nets),
