@@ -8,6 +8,7 @@ import jax.numpy as jnp
 # One weight for each of relu1_1 .. relu5_1 of VGG19, as in the code of SPADE and HeadGAN (the
 # HeadGAN paper gives none).
 VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+REDUCTIONS = ("mean", "sum")
 
 
 def hinge_discriminator(real: Sequence[jax.Array], fake: Sequence[jax.Array]) -> jax.Array:
@@ -98,6 +99,43 @@ def face_region(face: jax.Array) -> jax.Array:
     HeadGAN's code: the channels sum to more than 0.01.
     """
     return (jnp.sum(face, axis=-1, keepdims=True) > 0.01).astype(face.dtype)
+
+
+def square(values: jax.Array, target: jax.Array, reduction: str = "mean") -> jax.Array:
+    """Squared error of sequences: FACIAL's V. The target is a constant.
+
+    Args:
+      values: [B, T, C].
+      target: [B, T, C].
+      reduction: "mean" over all elements; or "sum", over time and channels, of each sequence, of
+        which the mean is taken.
+
+    Raises:
+      ValueError: the shapes differ, or no such reduction.
+    """
+    return _reduced(jnp.square(_difference(values, target)), reduction)
+
+
+def motion_square(values: jax.Array, target: jax.Array, reduction: str = "mean") -> jax.Array:
+    """Squared error of the first differences in time: FACIAL's U. Arguments as in `square`."""
+    return _reduced(jnp.square(jnp.diff(_difference(values, target), axis=1)), reduction)
+
+
+def first_frame(values: jax.Array, target: jax.Array, reduction: str = "mean") -> jax.Array:
+    """Absolute error of the first frame: FACIAL's L_s. Arguments as in `square`."""
+    return _reduced(jnp.abs(_difference(values, target)[:, :1]), reduction)
+
+
+def _difference(values: jax.Array, target: jax.Array) -> jax.Array:
+    if values.shape != target.shape:
+        raise ValueError(f"values has shape {values.shape}; due: the target's {target.shape}")
+    return (values - jax.lax.stop_gradient(target)).astype(jnp.float32)
+
+
+def _reduced(errors: jax.Array, reduction: str) -> jax.Array:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; due: {' or '.join(REDUCTIONS)}")
+    return jnp.mean(errors) if reduction == "mean" else jnp.sum(errors) / errors.shape[0]
 
 
 def perceptual(image: Sequence[jax.Array], target: Sequence[jax.Array]) -> jax.Array:

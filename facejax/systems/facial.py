@@ -1,0 +1,192 @@
+"""FACIAL-GAN: speech and an initial state -> head pose, blinks and expression.
+
+Zhang et al., ICCV 2021, arXiv:2108.07938. Two presets: `paper` follows paper and supplement;
+`released` follows the published code where that differs.
+
+A batch holds, in float32: speech [B, T, 16, C], windows whose row 8 is the frame's own; attributes
+[B, T, D], pose 6 (normalised with the speaker's statistics), blink 1 and expression D - 7; state
+[B, D], the attributes of the first frame. T is a multiple of 4, or of 32 with the U-net.
+
+`stats` holds batch norm's running statistics, which follow the weights in training. `generate`
+takes them as they are, with the averaged weights: both are of one net only where nothing is
+averaged (optim.ema = 0, as published); an average must not reach far beyond batch norm's 10 steps.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from facejax import losses
+from facejax.errors import InputError
+from facejax.nets import facial, patches, unet1d
+from facejax.system import PyTree, System
+from facejax.systems.facial_config import PRESETS, Config, paper, released
+
+__all__ = ["PRESETS", "Config", "make", "paper", "released"]
+
+POSE, BLINK, EXPRESSION = slice(0, 6), slice(6, 7), slice(7, None)
+STATS = "batch_stats"
+UNET_FACTOR = 2**5  # its levels halve the length
+
+
+def make(config: Config) -> System:
+    """Returns the system. Its data freezes "speakers", which the losses do not need."""
+    return System(
+        init=functools.partial(_init, config),
+        discriminator_loss=functools.partial(_discriminator_loss, config),
+        generator_loss=functools.partial(_generator_loss, config),
+        generate=functools.partial(_generate, config),
+        frozen={},
+    )
+
+
+def generator(config: Config, attributes: int) -> facial.Generator:
+    """Returns the generator that a config chooses, for D attributes."""
+    dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
+    encoder = facial.AudioEncoder(
+        config.encoder_widths,  # type: ignore[arg-type]  # four, as the config has checked
+        time_pads=facial.RELEASED_PADS if config.long_padding else facial.PAPER_PADS,
+        norm_first=config.norm_first,
+        dtype=dtype,
+    )
+    temporal = facial.TemporalNet(
+        encoder,
+        config.width,
+        config.features,
+        unet=unet1d.UNETS["tface"] if config.unet else None,
+        norm_first=config.norm_first,
+        final_norm=config.final_norm,
+        dtype=dtype,
+    )
+    local = facial.LocalNet(
+        config.local_widths, config.features, config.local_norm, config.step_norm, dtype
+    )
+    return facial.Generator(temporal, local, attributes)
+
+
+def discriminator(config: Config) -> patches.SequenceDiscriminator:
+    """Returns the discriminator, which sees attributes and their motion and no speech."""
+    dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
+    return patches.SequenceDiscriminator(config.dis_width, dtype)
+
+
+def _init(config: Config, key: jax.Array, frozen: PyTree, batch: PyTree):
+    """Returns (params, stats), each {"gen": tree, "dis": tree}. Only the batch's shapes matter."""
+    del frozen
+    frames = batch["attributes"].shape[1]
+    if config.unet and frames % UNET_FACTOR:
+        raise InputError(
+            f"data.frames is {frames}; with the U-net due: a multiple of {UNET_FACTOR}"
+        )
+    speech, attributes, state = (
+        jnp.zeros((1, *batch[name].shape[1:])) for name in ("speech", "attributes", "state")
+    )
+    key_gen, key_dis = jax.random.split(key)
+    gen = _init_net(generator(config, state.shape[-1]), key_gen, (speech, state))
+    dis: tuple[PyTree, PyTree] = ({}, {})
+    if config.lambda_adversarial:
+        dis = _init_net(discriminator(config), key_dis, (attributes,))
+    return {"gen": gen[0], "dis": dis[0]}, {"gen": gen[1], "dis": dis[1]}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init_net(net: Any, key: jax.Array, inputs: tuple) -> tuple[PyTree, PyTree]:
+    # threefry, the usual generator, is a loop to compile for each parameter: slow on a CPU.
+    quick = jax.random.wrap_key_data(jax.random.bits(key, (4,), jnp.uint32), impl="unsafe_rbg")
+    variables = net.init(quick, *inputs, train=False)
+    return variables["params"], variables[STATS]
+
+
+def _apply(net: Any, params: PyTree, stats: PyTree, *inputs: jax.Array) -> tuple[Any, PyTree]:
+    """Runs a net as in training; returns its output and its new statistics."""
+    variables = {"params": params, STATS: stats}
+    output, updated = net.apply(variables, *inputs, train=True, mutable=[STATS])
+    return output, updated[STATS]
+
+
+def _state(config: Config, state: jax.Array, key: jax.Array) -> jax.Array:
+    """The state that the generator is given: now and then none, as where speech begins."""
+    if not config.state_dropout:
+        return state
+    kept = jax.random.bernoulli(key, 1 - config.state_dropout, (state.shape[0], 1))
+    return state * jnp.broadcast_to(kept, state.shape)
+
+
+def _discriminator_loss(config: Config, dis, gen, stats, frozen, batch, key):
+    """Least-squares loss, real + generated; 0 and no terms without a discriminator.
+
+    The generator's new statistics are dropped: they move when the generator does.
+    """
+    del frozen
+    if not config.lambda_adversarial:
+        return jnp.zeros(()), (stats, {})
+    real = batch["attributes"]
+    inputs = batch["speech"], _state(config, batch["state"], key)
+    made, _ = _apply(generator(config, real.shape[-1]), gen, stats["gen"], *inputs)
+    net, terms = discriminator(config), {}
+    # In two calls: the statistics of batch norm are those of the real, then of the generated.
+    scores, after = _apply(net, dis, stats["dis"], real)
+    terms["real"] = losses.least_squares(scores.scores, 1.0)
+    scores, after = _apply(net, dis, after, jax.lax.stop_gradient(made))
+    terms["generated"] = losses.least_squares(scores.scores, 0.0)
+    loss = losses.weighted_sum(terms, {"real": 1.0, "generated": 1.0})
+    return loss, ({"gen": stats["gen"], "dis": after}, terms)
+
+
+def _generator_loss(config: Config, gen, dis, stats, frozen, batch, key):
+    """The weighted sum of the terms; the discriminator's statistics stay."""
+    del frozen
+    target = batch["attributes"]
+    inputs = batch["speech"], _state(config, batch["state"], key)
+    net = generator(config, target.shape[-1])
+    made, gen_stats = _apply(net, gen, stats["gen"], *inputs)
+    table = _attribute_terms(config, made, target)
+    if config.lambda_adversarial:
+        scores, _ = _apply(discriminator(config), dis, stats["dis"], made)
+        due = losses.least_squares(scores.scores, 1.0)
+        table["adversarial"] = (config.lambda_adversarial, due)
+    weights = {name: weight for name, (weight, _) in table.items() if weight}
+    terms = {name: table[name][1] for name in weights}
+    return losses.weighted_sum(terms, weights), ({"gen": gen_stats, "dis": stats["dis"]}, terms)
+
+
+def _attribute_terms(config: Config, made: jax.Array, target: jax.Array) -> dict[str, tuple]:
+    """Returns name -> (weight, term)."""
+    table: dict[str, tuple] = {}
+    parts = {"expression": EXPRESSION, "pose": POSE, "blink": BLINK}
+    for name, part in parts.items():
+        pair = made[..., part], target[..., part], config.reduction
+        table[name] = (getattr(config, f"lambda_{name}"), losses.square(*pair))
+        weight = getattr(config, f"lambda_{name}_motion")
+        table[f"{name}_motion"] = (weight, losses.motion_square(*pair))
+    if config.state_blink_twice:
+        parts["expression"] = slice(BLINK.start, None)
+    first = [
+        losses.first_frame(made[..., part], target[..., part], config.reduction)
+        for part in parts.values()
+    ]
+    table["state"] = (config.lambda_state, sum(first))
+    return table
+
+
+def _generate(config: Config, gen, stats, frozen, inputs) -> dict[str, jax.Array]:
+    """Makes attributes.
+
+    Args:
+      config: the system's.
+      gen: the generator's parameters.
+      stats: as in training; not changed.
+      frozen: not used.
+      inputs: speech [B, T, 16, C]; state [B, D], attributes of the first frame, 0 where speech
+        begins.
+
+    Returns:
+      attributes [B, T, D], the pose still normalised.
+    """
+    del frozen
+    net = generator(config, inputs["state"].shape[-1])
+    variables = {"params": gen, STATS: stats["gen"]}
+    made: Any = net.apply(variables, inputs["speech"], inputs["state"], train=False)
+    return {"attributes": made}
