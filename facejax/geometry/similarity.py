@@ -1,8 +1,7 @@
 """Similarity transforms between point sets: target = scale * rotation @ source + translation.
 
 Points are row vectors [..., N, 3] in any one frame and unit. Umeyama 1991 (IEEE TPAMI 13-4); the
-derivative of the rotation is our own, by implicit differentiation, because the SVD's is NaN
-whenever two singular values are equal.
+rotation is that of `nearest_rotation`, by SVD or without.
 """
 
 from typing import NamedTuple
@@ -11,13 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from facejax import checks
-from facejax.geometry import rotations
+from facejax.geometry.nearest_rotation import nearest_rotation
 
-# A cross-covariance whose second singular value is below this share of its first is on a line.
-COLLINEAR = 1e-5
-# Directions in which the rotation is determined this weakly (share of the Frobenius norm) get a
-# damped derivative; those in which it is free get a zero one.
-DAMPING = 1e-4
 # Points a partial sum.
 BLOCK = 256
 
@@ -36,6 +30,7 @@ def fit_similarity(
     weights: jax.Array | None = None,
     *,
     with_scale: bool = True,
+    method: str = "svd",
 ) -> Similarity:
     """Returns the transform with the least sum_n weight_n |target_n - (s R source_n + t)|^2.
 
@@ -53,6 +48,7 @@ def fit_similarity(
       target: [..., N, 3], of the same batch axes.
       weights: [..., N] >= 0; none means equal weights. A point of weight 0 may hold anything.
       with_scale: False fits a rigid motion, scale 1.
+      method: of `nearest_rotation`: "svd", or "horn" for accelerators.
     """
     checks.shapes(source=(source, "... N 3"), target=(target, "... N 3"))
     weights = normalized_weights(weights, source)
@@ -63,7 +59,7 @@ def fit_similarity(
     flat = flat_source | _collapsed(_variance(target, weights), centre_target)
     covariance = moments(target, source, weights)
     covariance = jnp.where(flat[..., None, None], 0.0, covariance)
-    rotation = nearest_rotation(covariance)
+    rotation = nearest_rotation(covariance, method)
     scale = jnp.ones_like(variance)
     if with_scale:
         gain = jnp.sum(rotation * covariance, axis=(-2, -1))
@@ -91,22 +87,6 @@ def invert_similarity(similarity: Similarity) -> Similarity:
     scale = 1.0 / similarity.scale
     turned = jnp.matmul(inverse, similarity.translation[..., None], precision="highest")[..., 0]
     return Similarity(scale, inverse, -scale[..., None] * turned)
-
-
-def nearest_rotation(matrix: jax.Array) -> jax.Array:
-    """Returns the proper rotation R, [..., 3, 3], with the largest trace(R^T matrix).
-
-    It is the rotation nearest to any positive multiple of `matrix`. Zero gives the identity, a
-    matrix of rank 1 the smallest of the best rotations.
-
-    Args:
-      matrix: [..., 3, 3].
-    """
-    checks.shapes(matrix=(matrix, "... 3 3"))
-    square = jnp.sum(matrix**2, axis=(-2, -1), keepdims=True)
-    null = square == 0
-    norm = jnp.sqrt(jnp.where(null, 1.0, square))  # sqrt(0) has an infinite gradient
-    return _polar(matrix / norm)
 
 
 def normalized_weights(weights: jax.Array | None, points: jax.Array) -> jax.Array:
@@ -145,10 +125,10 @@ def moments(first: jax.Array, second: jax.Array, weights: jax.Array) -> jax.Arra
 def _mean(points: jax.Array, weights: jax.Array) -> jax.Array:
     """Weighted sum over points, [..., 3], in blocks: one long float32 sum rounds away digits."""
     weighted = weights[..., None] * points
-    *batch, count, _ = weighted.shape
+    *batch, count, size = weighted.shape
     blocks = -(-count // BLOCK)
     padding = [(0, 0)] * len(batch) + [(0, blocks * BLOCK - count), (0, 0)]
-    weighted = jnp.reshape(jnp.pad(weighted, padding), (*batch, blocks, BLOCK, 3))
+    weighted = jnp.reshape(jnp.pad(weighted, padding), (*batch, blocks, BLOCK, size))
     return jnp.sum(jnp.sum(weighted, axis=-2), axis=-2)
 
 
@@ -160,56 +140,3 @@ def _collapsed(variance: jax.Array, centre: jax.Array) -> jax.Array:
     """Whether a cloud's extent [...] is within the rounding of its centroid."""
     rounding = 8 * jnp.finfo(variance.dtype).eps
     return variance <= rounding**2 * jnp.sum(centre**2, axis=-1)
-
-
-def _smallest_rotation(start: jax.Array, end: jax.Array) -> jax.Array:
-    """The rotation of least angle from one unit vector to another, [..., 3, 3]."""
-    cosine = jnp.sum(start * end, axis=-1)[..., None, None]
-    opposite = cosine < -0.999999
-    k = rotations.cross_matrix(jnp.cross(start, end))
-    eye = jnp.broadcast_to(jnp.eye(3, dtype=start.dtype), k.shape)
-    turn = eye + k + jnp.matmul(k, k, precision="highest") / jnp.where(opposite, 1.0, 1 + cosine)
-    side = jax.nn.one_hot(jnp.argmin(jnp.abs(start), axis=-1), 3, dtype=start.dtype)
-    axis = jnp.cross(start, side)
-    axis = axis / jnp.linalg.norm(axis, axis=-1, keepdims=True)
-    half_turn = 2 * axis[..., :, None] * axis[..., None, :] - eye
-    return jnp.where(opposite, half_turn, turn)
-
-
-@jax.custom_jvp
-def _polar(matrix: jax.Array) -> jax.Array:
-    """The rotation of `nearest_rotation` for matrices of Frobenius norm 1 (or 0)."""
-    u, singular, vt = jnp.linalg.svd(matrix)
-    mirrored = (jnp.linalg.det(u) * jnp.linalg.det(vt) < 0)[..., None]
-    last = jnp.where(mirrored, -vt[..., 2, :], vt[..., 2, :])
-    proper = jnp.concatenate([vt[..., :2, :], last[..., None, :]], axis=-2)
-    general = jnp.matmul(u, proper, precision="highest")
-    line = _smallest_rotation(vt[..., 0, :], u[..., :, 0])
-    rotation = jnp.where((singular[..., 1] < COLLINEAR)[..., None, None], line, general)
-    eye = jnp.broadcast_to(jnp.eye(3, dtype=matrix.dtype), matrix.shape)
-    return jnp.where((singular[..., 0] < COLLINEAR)[..., None, None], eye, rotation)
-
-
-@_polar.defjvp
-def _polar_jvp(primals, tangents):
-    """Implicit derivative: dR = R [w]x, (trace(S) I - S) w = vee(R^T dM - dM^T R), S = R^T M.
-
-    S is symmetric, and the matrix left of w has the eigenvalues s_i + s_j, zero where the rotation
-    is free. So w is the real part of the solution for trace(S) I - S + i DAMPING I, as a real
-    6 x 6 system: for an eigenvalue e well above DAMPING that is 1 / e, and 0 where e is 0.
-    """
-    (matrix,), (tangent,) = primals, tangents
-    rotation = _polar(matrix)
-    transpose = jnp.swapaxes(rotation, -1, -2)
-    stretch = jnp.matmul(transpose, matrix, precision="highest")
-    stretch = (stretch + jnp.swapaxes(stretch, -1, -2)) / 2
-    eye = jnp.broadcast_to(jnp.eye(3, dtype=matrix.dtype), matrix.shape)
-    left = jnp.trace(stretch, axis1=-2, axis2=-1)[..., None, None] * eye - stretch
-    damping = DAMPING * eye
-    system = jnp.block([[left, -damping], [damping, left]])
-    turn = jnp.matmul(transpose, tangent, precision="highest")
-    turn = turn - jnp.swapaxes(turn, -1, -2)
-    right = jnp.stack([turn[..., 2, 1], turn[..., 0, 2], turn[..., 1, 0]], axis=-1)
-    right = jnp.concatenate([right, jnp.zeros_like(right)], axis=-1)
-    spin = jnp.linalg.solve(system, right[..., None])[..., :3, 0]
-    return rotation, jnp.matmul(rotation, rotations.cross_matrix(spin), precision="highest")

@@ -91,6 +91,19 @@ def test_the_affine_fit_equals_numpys(camera):
         np.testing.assert_allclose(found[b], due, rtol=2e-5, atol=1e-5)
 
 
+def test_image_points_without_depth_give_the_first_two_rows():
+    rng = np.random.default_rng(1)
+    points, image = rng.normal(size=(2, 3, 20, 3)).astype(np.float32)
+    due = fit_affine(points, image)
+    found = fit_affine(points, image[..., :2])
+    np.testing.assert_allclose(found, due[:, :2], atol=1e-6)
+    seen, flat = camera_from_affine(due), camera_from_affine(found)
+    np.testing.assert_allclose(flat.scale, seen.scale, rtol=1e-6)
+    np.testing.assert_allclose(flat.rotation, seen.rotation, atol=1e-6)
+    shift = seen.translation * jnp.asarray([[1, 1, 0]])
+    np.testing.assert_allclose(flat.translation, shift, atol=1e-6)
+
+
 @pytest.mark.parametrize("offset", [(0, 0, 0), (5, -20, 800)])
 def test_dense_points_reproject_within_a_five_thousandth_of_a_pixel(camera, offset):
     points = np.random.default_rng(2).normal(size=(3, 53_215, 3)) * [60, 60, 30]
