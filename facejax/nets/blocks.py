@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from facejax.nets import norms
 
@@ -18,8 +19,8 @@ STATS = "stats"  # the variable collection of the spectral vectors
 SIGMA_EPS = 1e-12  # least length and least singular value
 
 # std = 1 / sqrt(3 fan_in), the usual default of a convolution. The published HeadGAN code means to
-# initialise these too with Xavier x 0.02, but its spectral norm discards that.
-_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# initialise its spectral ones too with Xavier x 0.02, but its spectral norm discards that.
+uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
@@ -47,6 +48,18 @@ def repeat_pixels(x: jax.Array) -> jax.Array:
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, 2, w, 2, c))
     return x.reshape(b, 2 * h, 2 * w, c)
+
+
+def append_vector(x: jax.Array, vector: jax.Array) -> jax.Array:
+    """[B, T, C], [B, A] -> [B, T, C + A]: the vector after the channels of every step."""
+    tiled = jnp.broadcast_to(vector[:, None].astype(x.dtype), (*x.shape[:2], vector.shape[-1]))
+    return jnp.concatenate([x, tiled], axis=-1)
+
+
+def corner_weights(size: int, new: int) -> np.ndarray:
+    """Linear interpolation at `new` points from the first to the last of `size`: [new, size]."""
+    at = np.linspace(0, size - 1, new)
+    return np.maximum(1 - np.abs(at[:, None] - np.arange(size)), 0).astype(np.float32)
 
 
 class PlainConv(nn.Module):
@@ -95,7 +108,7 @@ class SpectralConv(nn.Module):
     padding: int = 0
     bias: bool = True
     dtype: jnp.dtype = jnp.float32
-    kernel_init: Callable = _uniform
+    kernel_init: Callable = uniform
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -155,6 +168,48 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
         ((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+class ConvNorm(nn.Module):
+    """A convolution, batch norm and an activation, over any number of axes.
+
+    Attributes:
+      features: channels out.
+      kernel: its size along each axis.
+      stride: along each axis.
+      padding: zeros before and after along each axis; never left to "SAME", which puts the odd one
+        after where torch has it before.
+      activation: of each element.
+      norm_first: whether batch norm comes before the activation or after it.
+      step_axis: of `norms.BatchNorm`.
+      dtype: of the computation.
+    """
+
+    features: int
+    kernel: tuple[int, ...]
+    stride: int | tuple[int, ...] = 1
+    padding: tuple[tuple[int, int], ...] = ((1, 1),)
+    activation: Callable = nn.relu
+    norm_first: bool = True
+    step_axis: int | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """[..., (spatial axes), C] -> [..., (spatial axes), features]."""
+        x = nn.Conv(
+            self.features,
+            self.kernel,
+            self.stride,
+            self.padding,
+            dtype=self.dtype,
+            kernel_init=uniform,
+            name="conv",
+        )(x)
+        norm = norms.BatchNorm(self.step_axis, name="norm")
+        if self.norm_first:
+            return self.activation(norm(x, train=train))
+        return norm(self.activation(x), train=train)
 
 
 class SpadeBlock(nn.Module):

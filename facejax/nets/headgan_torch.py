@@ -7,11 +7,11 @@ CC BY-NC-SA 4.0 and are not part of this package.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-Tree = dict[str, Any]  # module names, then arrays
+from facejax.nets import torch_state
+from facejax.nets.torch_state import Tree
 
 # The file's module -> ours.
 _ENCODERS = {
@@ -44,7 +44,7 @@ def generator(state: Mapping[str, np.ndarray]) -> tuple[Tree, Tree]:
     Raises:
       ValueError: tensors are missing or left over; the message names one.
     """
-    reader = _Reader(state)
+    reader = torch_state.Reader(state)
     for theirs, ours in _ENCODERS.items():
         for level in range(3):
             place = f"{theirs}.{level}.{0 if level else 1}"
@@ -71,7 +71,7 @@ def discriminator(state: Mapping[str, np.ndarray]) -> tuple[Tree, Tree]:
     Raises:
       ValueError: tensors are missing or left over; the message names one.
     """
-    reader = _Reader(state)
+    reader = torch_state.Reader(state)
     for scale in range(2):
         theirs, ours = f"discriminator_{scale}.model", f"scale_{scale}"
         reader.convolution(f"{theirs}0.0", f"{ours}.conv_0")
@@ -80,58 +80,3 @@ def discriminator(state: Mapping[str, np.ndarray]) -> tuple[Tree, Tree]:
             reader.norm(f"{theirs}{i}.0.1", f"{ours}.norm_{i}")
         reader.convolution(f"{theirs}4.0", f"{ours}.score")
     return reader.result()
-
-
-class _Reader:
-    """Moves tensors from a state dict into our trees, and notes which are left."""
-
-    def __init__(self, state: Mapping[str, np.ndarray]):
-        self.left = dict(state)
-        self.params: Tree = {}
-        self.stats: Tree = {}
-
-    def convolution(self, theirs: str, ours: str) -> None:
-        """Takes a convolution, with its spectral vector and its bias where it has them."""
-        spectral = f"{theirs}.weight_orig" in self.left
-        kernel = self._take(f"{theirs}.{'weight_orig' if spectral else 'weight'}")
-        leaves = {"kernel": np.transpose(kernel, (2, 3, 1, 0))}
-        if spectral:
-            _put(self.stats, ours, {"u": self._take(f"{theirs}.weight_u")})
-            self._take(f"{theirs}.weight_v")
-        if f"{theirs}.bias" in self.left:
-            leaves["bias"] = self._take(f"{theirs}.bias")
-        _put(self.params, ours, leaves)
-
-    def norm(self, theirs: str, ours: str) -> None:
-        """Takes an affine instance norm."""
-        scale, bias = (self._take(f"{theirs}.{part}") for part in ("weight", "bias"))
-        _put(self.params, ours, {"scale": scale, "bias": bias})
-
-    def pair(self, first: str, second: str, ours: str) -> None:
-        """Takes two convolutions of one input as one, side by side."""
-        kernels = [self._take(f"{name}.weight") for name in (first, second)]
-        biases = [self._take(f"{name}.bias") for name in (first, second)]
-        kernel = np.transpose(np.concatenate(kernels), (2, 3, 1, 0))
-        _put(self.params, ours, {"kernel": kernel, "bias": np.concatenate(biases)})
-
-    def dense(self, theirs: str, ours: str) -> None:
-        """Takes a linear layer."""
-        kernel = np.transpose(self._take(f"{theirs}.weight"))
-        _put(self.params, ours, {"kernel": kernel, "bias": self._take(f"{theirs}.bias")})
-
-    def result(self) -> tuple[Tree, Tree]:
-        """Returns both trees, after checking that every tensor has been taken."""
-        if self.left:
-            raise ValueError(f"has {len(self.left)} tensors too many, such as {min(self.left)!r}")
-        return self.params, self.stats
-
-    def _take(self, name: str) -> np.ndarray:
-        if name not in self.left:
-            raise ValueError(f"has no tensor {name!r}")
-        return np.asarray(self.left.pop(name), np.float32)
-
-
-def _put(tree: Tree, path: str, leaves: Tree) -> None:
-    for name in path.split("."):
-        tree = tree.setdefault(name, {})
-    tree.update(leaves)

@@ -1,15 +1,20 @@
-"""Normalisation: instance norm and its conditional forms, SPADE and AdaIN.
+"""Normalisation: batch norm, instance norm and its conditional forms, SPADE and AdaIN.
 
-Images are [B, H, W, C]. Statistics are those of each image and channel over space, in float32.
+Images are [B, H, W, C]. Statistics are in float32; those of instance norm are of each image and
+channel over space.
 """
+
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from facejax import images
 
 EPS = 1e-5  # added to the (biased) variance
+MOMENTUM = 0.9  # of the running statistics of batch norm; torch calls it 0.1
 INIT_GAIN = 0.02  # of the Xavier normal initialiser of every layer without spectral norm
 
 
@@ -38,15 +43,74 @@ def instance_norm(x: jax.Array) -> jax.Array:
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm with a learned scale and bias for each channel."""
+    """Instance norm with a learned scale and bias for each channel.
+
+    Attributes:
+      affine: False: without the scale and bias.
+    """
+
+    affine: bool = True
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] -> [B, H, W, C]."""
+    def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        """[B, H, W, C] -> [B, H, W, C]; `train` is not used."""
+        del train
+        if not self.affine:
+            return instance_norm(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         scale, bias = (jnp.broadcast_to(p.astype(x.dtype), x.shape) for p in (scale, bias))
         return instance_norm(x) * scale + bias
+
+
+class BatchNorm(nn.Module):
+    """Batch norm with a learned scale and bias; Ioffe & Szegedy 2015, arXiv:1502.03167.
+
+    In training, statistics are those of each channel over all other axes; otherwise the running
+    ones, kept in the collection "batch_stats". As in torch, and not as in flax, the running
+    variance is of the unbiased variances n / (n - 1), so that weights mean the same in both.
+
+    Attributes:
+      step_axis: an axis whose steps have statistics of their own, as if the layer were called once
+        a step: the running statistics then move once a step, in order. None: one call.
+    """
+
+    step_axis: int | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """[..., C] -> [..., C]."""
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        variance = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        axes = tuple(i for i in range(x.ndim - 1) if i != self.step_axis)
+        wide = x.astype(jnp.float32)
+        if train:
+            means = jnp.mean(wide, axes, keepdims=True)
+            variances = jnp.mean(jnp.square(wide - means), axes, keepdims=True)
+            count = math.prod(x.shape[i] for i in axes)
+            if not self.is_initializing():
+                mean.value = _running(mean.value, means)
+                variance.value = _running(variance.value, variances * (count / max(count - 1, 1)))
+        else:
+            means, variances = (_beside(v.value, x) for v in (mean, variance))
+        y = (wide - means) * (jax.lax.rsqrt(variances + EPS) * _beside(scale, x)) + _beside(bias, x)
+        return y.astype(x.dtype)
+
+
+def _beside(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """[C] -> [1, ..., 1, C] of x's rank."""
+    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
+
+
+def _running(value: jax.Array, steps: jax.Array) -> jax.Array:
+    """The running mean [C] after it has moved towards each of steps [..., C] in turn."""
+    steps = jax.lax.stop_gradient(steps.reshape(-1, steps.shape[-1]))
+    decay = MOMENTUM ** np.arange(len(steps))[::-1]  # the last step is the freshest
+    moved = jnp.einsum("s,sc->c", jnp.asarray((1 - MOMENTUM) * decay, jnp.float32), steps)
+    return MOMENTUM ** len(steps) * value + moved
 
 
 class Spade(nn.Module):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facejax import images
+from facejax.nets import blocks
 
 CLASSES = 19
 SIZE = 512  # px, of the images it was trained on
@@ -112,15 +113,9 @@ class ParsingNet(nn.Module):
 
 def resize_corners(x: jax.Array, height: int, width: int) -> jax.Array:
     """[B, h, w, C] -> [B, height, width, C], bilinear, corner pixels on corner pixels."""
-    rows = _between(x.shape[1], height).astype(x.dtype)
-    columns = _between(x.shape[2], width).astype(x.dtype)
+    rows = blocks.corner_weights(x.shape[1], height).astype(x.dtype)
+    columns = blocks.corner_weights(x.shape[2], width).astype(x.dtype)
     return jnp.einsum("yh,xw,bhwc->byxc", rows, columns, x)
-
-
-def _between(size: int, new: int) -> jax.Array:
-    """Linear interpolation at `new` points from the first to the last of `size`: [new, size]."""
-    at = jnp.linspace(0, size - 1, new)
-    return jnp.maximum(1 - jnp.abs(at[:, None] - jnp.arange(size)[None]), 0)
 
 
 def person(params: Mapping, image: jax.Array, *, size: int = SIZE) -> jax.Array:

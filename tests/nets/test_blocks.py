@@ -122,3 +122,40 @@ def test_an_adain_block_lets_nothing_past_the_style(x):
         variables["params"][norm]["gamma_beta"]["kernel"] = jnp.zeros_like(kernel)
         variables["params"][norm]["gamma_beta"]["bias"] = bias.at[:4].set(-1)  # gamma = 0
     np.testing.assert_allclose(net.apply(variables, x, style, train=False), 0, atol=1e-6)
+
+
+def test_corner_weights_keep_the_ends_and_are_linear_between():
+    weights = blocks.corner_weights(64, 128)
+    np.testing.assert_allclose(weights[1, :2], [1 - 63 / 127, 63 / 127], rtol=1e-6)
+    x = np.random.default_rng(0).normal(size=64)
+    due = np.interp(np.arange(128) * 63 / 127, np.arange(64), x)
+    np.testing.assert_allclose(weights @ x, due, atol=1e-6)
+    np.testing.assert_array_equal(blocks.corner_weights(5, 5), np.eye(5))
+
+
+def test_a_vector_stands_after_the_channels_of_every_step():
+    x, vector = jnp.zeros((2, 3, 4)), jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    y = blocks.append_vector(x, vector)
+    assert y.shape == (2, 3, 6)
+    for step in range(3):
+        np.testing.assert_array_equal(y[:, step, 4:], vector)
+    np.testing.assert_array_equal(y[..., :4], 0)
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_conv_norm_is_its_parts_in_their_order(x, norm_first):
+    net = blocks.ConvNorm(3, (3, 4), (1, 2), ((1, 1), (0, 2)), nn.tanh, norm_first)
+    variables = net.init(KEY, x, train=False)
+    params = variables["params"]
+    y, _ = net.apply(variables, x, train=True, mutable=["batch_stats"])
+    conv = nn.Conv(3, (3, 4), (1, 2), ((1, 1), (0, 2)))
+    norm = nn.BatchNorm(use_running_average=False)
+
+    def normed(x):
+        variables = {"params": params["norm"], "batch_stats": {}}
+        return norm.apply(variables, x, mutable=["batch_stats"])[0]
+
+    due = conv.apply({"params": params["conv"]}, x)
+    due = nn.tanh(normed(due)) if norm_first else normed(nn.tanh(due))
+    assert y.shape == (2, 6, 4, 3)
+    np.testing.assert_allclose(y, due, atol=1e-4)

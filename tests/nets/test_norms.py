@@ -113,3 +113,70 @@ def test_half_precision_keeps_float32_parameters(net, x, label):
     variables = net.init(jax.random.key(0), x, condition)
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert net.apply(variables, x, condition).dtype == jnp.bfloat16
+
+
+def batch_norm(x, train, step_axis=None):
+    """Output and running statistics of a net whose statistics have moved before."""
+    net = norms.BatchNorm(step_axis)
+    scale, bias = jnp.arange(1.0, 6.0), jnp.arange(5.0) - 2
+    running = {"mean": jnp.arange(5.0), "var": 1 + jnp.arange(5.0)}
+    variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": running}
+    y, state = net.apply(variables, x, train=train, mutable=["batch_stats"])
+    return y, state["batch_stats"]
+
+
+def test_batch_norm_in_training_takes_the_statistics_of_all_but_the_channels(x):
+    y, running = batch_norm(x, True)
+    rows = np.asarray(x, np.float64).reshape(-1, 5)
+    due = (rows - rows.mean(0)) / np.sqrt(rows.var(0) + 1e-5) * np.arange(1, 6) + np.arange(5) - 2
+    np.testing.assert_allclose(y.reshape(-1, 5), due, atol=1e-5)
+    mean, variance = 0.1 * rows.mean(0), 0.1 * rows.var(0, ddof=1)
+    np.testing.assert_allclose(running["mean"], 0.9 * np.arange(5) + mean, atol=1e-5)
+    np.testing.assert_allclose(running["var"], 0.9 * (1 + np.arange(5)) + variance, atol=1e-5)
+
+
+def test_batch_norm_in_use_takes_the_running_statistics_and_leaves_them(x):
+    y, running = batch_norm(x, False)
+    due = (np.asarray(x) - np.arange(5)) / np.sqrt(1 + np.arange(5) + 1e-5)
+    due = due * np.arange(1, 6) + np.arange(5) - 2
+    np.testing.assert_allclose(y, due, atol=1e-5)
+    np.testing.assert_array_equal(running["mean"], np.arange(5))
+    np.testing.assert_array_equal(running["var"], 1 + np.arange(5))
+
+
+def test_batch_norm_can_take_each_step_of_an_axis_apart(x):
+    y, running = batch_norm(x, True, step_axis=2)
+    mean, variance = np.arange(5.0), 1 + np.arange(5.0)
+    for step in range(6):
+        part = np.asarray(x, np.float64)[:, :, step].reshape(-1, 5)
+        due = (part - part.mean(0)) / np.sqrt(part.var(0) + 1e-5) * np.arange(1, 6)
+        np.testing.assert_allclose(y[:, :, step].reshape(-1, 5), due + np.arange(5) - 2, atol=1e-4)
+        mean = 0.9 * mean + 0.1 * part.mean(0)
+        variance = 0.9 * variance + 0.1 * part.var(0, ddof=1)
+    np.testing.assert_allclose(running["mean"], mean, atol=1e-5)
+    np.testing.assert_allclose(running["var"], variance, atol=1e-5)
+
+
+def test_batch_norm_starts_at_zero_and_one_whatever_it_is_started_with(x):
+    variables = norms.BatchNorm().init(jax.random.key(0), x, train=True)
+    np.testing.assert_array_equal(variables["batch_stats"]["mean"], 0)
+    np.testing.assert_array_equal(variables["batch_stats"]["var"], 1)
+
+
+def test_batch_norm_keeps_its_statistics_in_full_precision():
+    x = (100 + jax.random.normal(jax.random.key(0), (512, 5))).astype(jnp.bfloat16)
+    y, running = batch_norm(x, True)
+    assert (y.dtype, running["mean"].dtype) == (jnp.bfloat16, jnp.float32)
+    due = 0.9 * np.arange(5) + 0.1 * np.asarray(x, np.float64).mean(0)
+    np.testing.assert_allclose(running["mean"], due, rtol=1e-5)
+
+
+def test_a_batch_of_one_value_has_finite_running_statistics():
+    _, running = batch_norm(jnp.ones((1, 5)), True)
+    np.testing.assert_allclose(running["var"], 0.9 * (1 + np.arange(5)), rtol=1e-6)
+
+
+def test_instance_norm_without_parameters_is_the_function(x):
+    net = norms.InstanceNorm(affine=False)
+    assert net.init(jax.random.key(0), x) == {}
+    np.testing.assert_array_equal(net.apply({}, x, train=True), norms.instance_norm(x))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax.nets import blocks, patches
+from facejax.nets import blocks, norms, patches
 
 KEY = jax.random.key(0, impl="unsafe_rbg")  # compiles fast
 CONV = functools.partial(blocks.SpectralConv, dtype=jnp.float32)
@@ -15,9 +15,8 @@ TINY = patches.PatchDiscriminator(3, 2, CONV, jnp.float32)
 
 def shapes(net, image, vector=None):
     """The net's variables and outputs at these sizes, with no computation."""
-    image = jax.ShapeDtypeStruct(image, jnp.float32)
-    vector = None if vector is None else jax.ShapeDtypeStruct(vector, jnp.float32)
-    return jax.eval_shape(lambda x, v: net.init_with_output(KEY, x, v, train=False), image, vector)
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (image, vector) if shape]
+    return jax.eval_shape(functools.partial(net.init_with_output, train=False), KEY, *inputs)
 
 
 def count(variables):
@@ -79,3 +78,37 @@ def test_scales_have_weights_of_their_own():
     params = TINY.init(KEY, image, train=False)["params"]
     a, b = (params[f"scale_{i}"]["conv_0"]["kernel"] for i in range(2))
     assert bool(jnp.any(a != b))
+
+
+def test_the_sequence_discriminator_has_the_published_size():
+    scores, variables = shapes(patches.SequenceDiscriminator(), (2, 128, 71))
+    assert count(variables) == 1_555_329
+    sizes = [f.shape[1:] for f in scores.features[0]]
+    assert sizes == [(128, 36, 64), (64, 18, 128), (32, 9, 256), (32, 9, 512)]
+    assert [s.shape for s in scores.scores] == [(2, 32, 9, 1)]
+
+
+def test_a_sequence_is_scored_beside_its_motion():
+    """A constant added moves the half of the map that sees the sequence, not that of the motion."""
+    net = patches.SequenceDiscriminator(2)
+    x = jax.random.normal(jax.random.key(1), (1, 64, 6))
+    variables = jax.jit(functools.partial(net.init, train=False))(KEY, x)
+    run = jax.jit(functools.partial(net.apply, variables, train=False))
+    first, moved = (run(pose).features[0][0] for pose in (x, x + 1))
+    assert first.shape == (1, 64, 3, 2)
+    assert bool(jnp.all(jnp.any(first[:, :32] != moved[:, :32], axis=(2, 3))))
+    np.testing.assert_allclose(first[:, 33:], moved[:, 33:], atol=1e-5)
+
+
+def test_a_net_takes_its_norm_its_bias_and_its_kernel_from_its_maker():
+    norm = functools.partial(norms.InstanceNorm, affine=False)
+    net = functools.partial(patches.PatchNet, norm=norm, bias=True, kernel=3)
+    conv = functools.partial(blocks.PlainConv, dtype=jnp.float32)
+    scores, variables = shapes(
+        patches.PatchDiscriminator(3, 1, conv, jnp.float32, net), (1, 16, 12, 2)
+    )
+    params = variables["params"]["scale_0"]
+    assert sorted(params) == ["conv_0", "conv_1", "conv_2", "conv_3", "score"]
+    assert params["conv_1"]["kernel"].shape == (3, 3, 3, 6)
+    assert all("bias" in layer for layer in params.values())
+    assert [s.shape for s in scores.scores] == [(1, 2, 2, 1)]
