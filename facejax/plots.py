@@ -86,8 +86,8 @@ def _curve(
     edges = np.flatnonzero(np.diff(finite, prepend=False, append=False))
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         piece = np.round(points[first:end] * 2**SHIFT).astype(np.int32)
-        if len(piece) == 1:  # a line of one point is not drawn
-            piece = np.repeat(piece, 2, axis=0)
+        if len(piece) == 1:  # a line of one point would not be drawn
+            piece = piece + np.array([[-1, 0], [1, 0]], np.int32) * 2**SHIFT
         cv2.polylines(image, [piece], False, color, 1, cv2.LINE_AA, SHIFT)
 
 

@@ -1,11 +1,15 @@
 """The workloads, by the name that a system's entry gives."""
 
-from facejax import reenactment
+from facejax import reenactment, sequences_judge, windows_judge
 from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 from facejax.workload import Workload
 
-WORKLOADS = {"frames": reenactment.WORKLOAD}
+WORKLOADS = {
+    "frames": reenactment.WORKLOAD,
+    "windows": windows_judge.WORKLOAD,
+    "sequences": sequences_judge.WORKLOAD,
+}
 
 
 def workload_of(system: str) -> Workload:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import headgan
+from facejax.systems import facial, facial_video, headgan
 
 
 class Entry(NamedTuple):
@@ -17,4 +17,10 @@ class Entry(NamedTuple):
     workload: str = "frames"  # what it reads and how it is judged: a key of `workloads.WORKLOADS`
 
 
-SYSTEMS = {"headgan": Entry(headgan.Config, headgan.make, headgan.PRESETS)}
+SYSTEMS = {
+    "headgan": Entry(headgan.Config, headgan.make, headgan.PRESETS),
+    "facial": Entry(facial.Config, facial.make, facial.PRESETS, workload="sequences"),
+    "facial_video": Entry(
+        facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
+    ),
+}
