@@ -52,9 +52,8 @@ def own_motion(face: Reference) -> Motion:
     )
 
 
-def moved_motion(face: Reference, driving: Motion, wanted: Options, *, adapt: bool) -> Motion:
-    """Returns the motion that the reference is to make: the driver's, adapted and edited."""
-    moved = motion.retarget(driving, own_motion(face), adapt_scale=adapt, adapt_translation=adapt)
+def edited(moved: Motion, wanted: Options) -> Motion:
+    """Returns a motion with the edits that were asked for, in numpy arrays."""
     if wanted.pose_scale != 1:
         moved = motion.scale_pose(moved, wanted.pose_scale)
     if wanted.frontalize:
@@ -65,6 +64,12 @@ def moved_motion(face: Reference, driving: Motion, wanted: Options, *, adapt: bo
     if wanted.expression_scale != 1:
         moved = motion.scale_expression(moved, wanted.expression_scale)
     return jax.tree.map(np.asarray, moved)
+
+
+def moved_motion(face: Reference, driving: Motion, wanted: Options, *, adapt: bool) -> Motion:
+    """Returns the motion that the reference is to make: the driver's, adapted and edited."""
+    moved = motion.retarget(driving, own_motion(face), adapt_scale=adapt, adapt_translation=adapt)
+    return edited(moved, wanted)
 
 
 def chunks(

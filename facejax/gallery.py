@@ -108,6 +108,6 @@ def _near_is_bright(depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _zoomed(image: np.ndarray, centre: np.ndarray) -> np.ndarray:
     reach = SIZE // ZOOM // 2
-    row, column = np.clip(centre + [0, reach // 2], reach, SIZE - reach)
+    row, column = np.clip(centre + np.array([0, reach // 2]), reach, SIZE - reach)
     cut = image[row - reach : row + reach, column - reach : column + reach]
     return cut.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)

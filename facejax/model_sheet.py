@@ -8,7 +8,8 @@ from facejax.geometry.camera import FOCAL, camera_from_pose
 from facejax.geometry.face_image import face_colors, face_image
 from facejax.geometry.mesh import MeshTopology, mesh_topology
 from facejax.geometry.morphable import MorphableModel, face_shape
-from facejax.geometry.shade import SH_CONSTANT, SH_LINEAR, shade, vertex_normals
+from facejax.geometry.shade import shade, vertex_normals
+from facejax.head_video import plain
 from facejax.sheets import grid
 
 SIZE = 160  # px of each face
@@ -17,8 +18,6 @@ DEVIATIONS = 2.0
 IDENTITY, EXPRESSION = 4, 5  # components drawn
 COLUMNS = 6
 TURN = 0.7  # rad, of the side views
-# White light from the viewer's upper left: rows 1, y, z, x of `shade`.
-LIGHT = np.array([0.65, 0.35, 0.75, -0.35]) / [SH_CONSTANT, SH_LINEAR, SH_LINEAR, SH_LINEAR]
 
 
 def model_sheet(model: MorphableModel) -> np.ndarray:
@@ -63,8 +62,9 @@ def _variants(model: MorphableModel) -> list[tuple[str, jax.Array]]:
 
 
 def _shaded(model: MorphableModel, shape: jax.Array, topology: MeshTopology) -> jax.Array:
-    light = jnp.zeros((9, 3)).at[:4].set(jnp.asarray(LIGHT, jnp.float32)[:, None])
-    return jnp.clip(shade(model.colors, vertex_normals(shape, topology), light), 0, 1)
+    look = plain(model)
+    lit = shade(jnp.asarray(look.albedo), vertex_normals(shape, topology), jnp.asarray(look.light))
+    return jnp.clip(lit, 0, 1)
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """The reference image: one photo, its face found, cropped and fitted."""
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ from facejax.track import (
     outside,
     places,
 )
+from facejax.video import read_frames
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 
 
 class Portrait(NamedTuple):
@@ -43,10 +47,10 @@ def read_portrait(
     size: int = 256,
     choice: Choice = DEFAULT,
 ) -> Portrait:
-    """Returns the face of a photo.
+    """Returns the face of a photo, or of a video's first frame.
 
     Args:
-      path: an image of any size and kind that `files.read_image` takes.
+      path: an image of any size and kind that `files.read_image` takes, or a video.
       face_mesh: finds faces.
       model: of whose vertices `points` are those that Face Mesh sees.
       size: of the crop, px.
@@ -56,7 +60,7 @@ def read_portrait(
       InputError: not an image, too small or too large; no face, several without a choice, or one
         cut by the image's edge.
     """
-    photo = read_image(path)
+    photo = _first_frame(path) if Path(path).suffix.lower() in VIDEOS else read_image(path)
     face = _only(path, face_mesh.faces(photo), choice.face)
     share = outside(face.points, photo.shape[:2])
     if share > MOST_OUTSIDE:
@@ -77,6 +81,10 @@ def read_portrait(
         box=box,
         photo=photo,
     )
+
+
+def _first_frame(path: str | os.PathLike) -> np.ndarray:
+    return next(image for _, image in read_frames(path))
 
 
 def _only(path: str | os.PathLike, faces: list[Face], choice: int | None) -> Face:

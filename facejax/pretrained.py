@@ -16,7 +16,9 @@ from facejax.checkpoints import Checkpoints
 from facejax.errors import InputError
 from facejax.morphable_files import load_model
 from facejax.system import PyTree, TrainState
+from facejax.systems import SYSTEMS
 
+COEFFICIENTS = ("sequences",)  # workloads whose nets hold coefficients of one face model
 HEARD = ("speech", "audio")  # keys of the section "data": the same weights hear nothing else
 
 
@@ -40,7 +42,8 @@ def begin(config: ConfigDict, given: dict[str, PyTree], fresh: TrainState) -> Tr
             "the run to begin with: --config.pretrained=DIR"
         )
     _check(config, settings.read_config(workdir / runs.CONFIG), workdir)
-    if (workdir / runs.MODEL).is_file() and "morphable" in given:
+    needed = SYSTEMS[config.system].workload in COEFFICIENTS
+    if needed and (workdir / runs.MODEL).is_file() and "morphable" in given:
         ours = load_model(workdir / runs.MODEL)
         runs.check_model(ours, given["morphable"], workdir, config.data.path)
     store = Checkpoints(folder)

@@ -3,7 +3,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from facejax import animate, animation, crops, files, motion, video
+from facejax import animation, crops, files, motion, video
+from facejax import animator as animators
 from facejax.animate import Animator
 from facejax.data import records, shards
 from facejax.drivers import Reference
@@ -66,7 +67,7 @@ def face(model):
 def animator(monkeypatch, model, points, face):
     """An animator that sees the photo's face first, then the driver's."""
     script = [[face_of(face)], *([face_of(one)] for one in points)]
-    monkeypatch.setattr(animate, "FaceMesh", lambda: FakeMesh(script))
+    monkeypatch.setattr(animators, "FaceMesh", lambda: FakeMesh(script))
     run, calls = stub_run(model, SIDE)
     made = Animator(run, chunk=8)
     made.calls = calls
@@ -259,7 +260,7 @@ def folder(tmp_path_factory, model, driving):
 
 
 def test_clips_of_a_data_folder_need_no_detector(animator, folder, tmp_path, driving, monkeypatch):
-    monkeypatch.setattr(animate, "FaceMesh", lambda: pytest.fail("a detector was made"))
+    monkeypatch.setattr(animators, "FaceMesh", lambda: pytest.fail("a detector was made"))
     run, calls = stub_run(animator.run.system.frozen["morphable"], SIDE)
     made = Animator(run).animate(f"{folder}:ann:1:2", f"{folder}:ann:1", tmp_path / "a.mp4")
     assert not made.adapted  # the driver is the reference's own recording

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facejax import animate, cli, preprocess, video_writer
+from facejax import animator, cli, preprocess, video_writer
 from facejax.data import records
 from facejax.morphable_files import save_model
 from tests.data import fake
@@ -71,7 +71,7 @@ def seen(monkeypatch, face):
         def make():
             return FakeMesh([photo, *[driver] * 99])
 
-        monkeypatch.setattr(animate, "FaceMesh", make)
+        monkeypatch.setattr(animator, "FaceMesh", make)
         monkeypatch.setattr(preprocess, "FaceMesh", lambda: FakeMesh([driver] * 99))
 
     set_faces([face], [face])
@@ -82,8 +82,8 @@ def seen(monkeypatch, face):
 def run_animate(monkeypatch, model, media, tmp_path):
     """Runs `facejax animate` with a stub for the net; returns exit status."""
     stub = stub_run(model, 32)[0]
-    monkeypatch.setattr(animate.runs, "load", lambda *_: stub)
-    monkeypatch.setattr(animate.runs, "use_compile_cache", lambda: None)
+    monkeypatch.setattr(animator.runs, "load", lambda *_: stub)
+    monkeypatch.setattr(animator.runs, "use_compile_cache", lambda: None)
 
     def run(reference="photo.png", driving="loud.mp4", *more, out="talk.mp4"):
         sources = ["--reference", str(media / reference), "--driving", str(media / driving)]
