@@ -49,10 +49,15 @@ def variables(net, *arrays, seed=0, **options):
     return {"batch_stats": {}} | jax.tree_util.tree_map_with_path(draw, made)
 
 
+def quick(function):
+    """The function, compiled without optimisation: tests compile much and compute little."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 @functools.cache
 def function(net, **options):
     """The net as a compiled function of its variables and its inputs."""
-    return jax.jit(functools.partial(net.apply, **options))
+    return quick(functools.partial(net.apply, **options))
 
 
 def moved(net):

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from facejax.nets.motion_classifiers import MotionClassifier
-from tests.nets.contracts import function, moved, sizes, variables
+from tests.nets.contracts import function, sizes, variables
 
 
 @pytest.mark.parametrize(("channels", "count"), [(6, 132_325), (1, 131_845)])
@@ -33,7 +33,8 @@ def test_five_styles_are_told_apart_on_motion_that_was_not_trained_on():
     made = variables(net, motion, train=False)
 
     def loss(params, stats):
-        logits, updated = moved(net)({"params": params, "batch_stats": stats}, motion)
+        found = {"params": params, "batch_stats": stats}
+        logits, updated = net.apply(found, motion, train=True, mutable="batch_stats")
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, people)
         return jnp.mean(losses), updated["batch_stats"]
 
