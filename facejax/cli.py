@@ -28,6 +28,7 @@ COMMANDS = {  # command -> (module, what it does)
     "train": ("facejax.train", "train a system from a config"),
     "evaluate": ("facejax.evaluate", "held-out figures of a trained system against baselines"),
     "animate": ("facejax.animate", "make a photo move like the face in a video"),
+    "gallery": ("facejax.gallery", "pictures of the geometry, and a photometric fit"),
     "bench": ("facejax.benchmarks.bench", "measure facejax side by side with the usual ways"),
     "demo": ("facejax.demo", "build, train, evaluate and animate on the embedded data set"),
 }
