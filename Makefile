@@ -2,19 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One process a core; the tests of one file stay together and share what they have compiled.
+PARALLEL := --numprocesses auto --dist loadfile
 
 .PHONY: demo test check lint slow install clean
 demo: $(VENV)/.installed
 	$(BIN)/facejax demo --out out/demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
 
 check: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
