@@ -3,15 +3,18 @@ r"""HeadGAN at 64 px (or 128), narrow enough to train on a CPU.
   facejax data synthetic --out heads
   facejax train --config configs/headgan_small.py --config.data.path=heads --workdir WORKDIR
 
-128 px: `--config configs/headgan_small.py:128`. One person's own footage, its last fifth held out:
+128 px: `--config configs/headgan_small.py:128`. One person's own footage, its last fifth held out,
+beginning with the generator that the demo trained (without it: 1.7 dB less, thrice the time):
 
   facejax preprocess speaker.mp4 --out clips
   facejax train --config configs/headgan_small.py --config.data.path=clips --workdir WORKDIR \
+      --config.pretrained=out/demo/run --config.train.steps=600 --config.optim.gen_lr=1e-3 \
       --config.data.span=0,0.8 --config.eval.split=train --config.eval.span=0.8,1
   facejax evaluate --workdir WORKDIR --data clips --split train --span 0.8,1
 
 Only the L1 losses, on the result and on the warped reference: adversarial training wants more steps
-than a CPU has; --config.model.lambda_adversarial=1 turns it on. Hardware: two CPU cores.
+than a CPU has; --config.model.lambda_adversarial=1 turns it on. Hardware: two CPU cores, seven
+minutes. Number to expect on the demo's held-out people: 25.5 dB, 6.3 dB above copying the reference.
 """
 
 from facejax.settings import default_config
