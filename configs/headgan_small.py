@@ -14,7 +14,7 @@ beginning with the generator that the demo trained (without it: 1.7 dB less, thr
 
 Only the L1 losses, on the result and on the warped reference: adversarial training wants more steps
 than a CPU has; --config.model.lambda_adversarial=1 turns it on. Hardware: two CPU cores, seven
-minutes. Number to expect on the demo's held-out people: 25.5 dB, 6.3 dB above copying the reference.
+minutes. Number to expect on the demo's held-out people: 25.5 dB, 6.3 above copying the reference.
 """
 
 from facejax.settings import default_config
