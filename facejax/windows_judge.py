@@ -97,10 +97,11 @@ def _batch(
 
 
 def _pick(task: Task, count: int) -> np.ndarray:
-    """Returns evenly spaced targets; of several, the last gives way to the firmest blink."""
-    chosen = evenly(task.targets, count)
-    if count > 1:
-        chosen[-1] = task.targets[np.argmax(task.shot.blink[task.targets])]
+    """Returns evenly spaced targets; of several, the last gives way to a firmer blink."""
+    chosen, blink = evenly(task.targets, count), task.shot.blink
+    firmest = task.targets[np.argmax(blink[task.targets])]
+    if count > 1 and blink[firmest] > blink[chosen].max():
+        chosen[-1] = firmest
     return chosen
 
 

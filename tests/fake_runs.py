@@ -5,7 +5,6 @@ import numpy as np
 
 from facejax import runs, settings
 from facejax.checkpoints import Checkpoints
-from facejax.morphable_files import save_model
 from facejax.system import System, TrainState
 
 CONFIG = "configs/headgan.py:smoke"
@@ -40,14 +39,15 @@ def stub_run(model, size=32, **overrides):
     return runs.Run(config, system, None, None, 0, generate), calls
 
 
-def make_workdir(folder, model, *overrides):
-    """Writes the workdir of a smoke-sized HeadGAN with random weights."""
+def make_workdir(folder, model, *overrides, source=CONFIG, **given):
+    """Writes the workdir of a smoke-sized HeadGAN, or another system, with random weights."""
     folder.mkdir()
-    config = settings.load_config(CONFIG, [f"--config.{o}" for o in overrides])
+    config = settings.load_config(source, [f"--config.{o}" for o in overrides])
     settings.write_config(folder / runs.CONFIG, config)
-    save_model(folder / runs.MODEL, model)
-    system = runs.make_system(config, {"morphable": model})
-    spec = runs.batch_spec(config, system.frozen)
+    given["morphable"] = model
+    runs.write_given(folder, given)
+    system = runs.make_system(config, given)
+    spec = runs.batch_spec(config, given)
     shapes = jax.eval_shape(system.init, jax.random.key(0), system.frozen, spec)
     rng = np.random.default_rng(0)
     params, stats = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), shapes)

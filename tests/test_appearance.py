@@ -114,6 +114,7 @@ def test_several_frames_under_one_light_are_one_person():
     assert np.median(error) < 0.01
 
 
+@pytest.mark.slow
 def test_on_the_embedded_people_most_of_their_true_light_is_found():
     config, errors = dataset.Config(frames=8, fps=3), []
     directions = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
