@@ -29,6 +29,13 @@ class Stretch(NamedTuple):
     fps: float
 
 
+class Known(NamedTuple):
+    """A part of a clip that was trained on."""
+
+    rows: np.ndarray  # as in `Stretch`
+    face: Face
+
+
 def open_stretches(data: sequences.Config, choice: Choice, table: PyTree) -> list[Stretch]:
     """Returns the chosen stretches.
 
@@ -73,15 +80,15 @@ def _stretch(one: talks.Recording, choice: Choice, table: PyTree) -> Stretch:
             f"run's ({', '.join(names[: speakers.SHOWN])}{more}); hold out a part of their clips: "
             "eval.split=train and eval.span=0.8,1 beside data.span=0,0.8"
         )
+    rows, truth = _part(one, choice.span)
     first, end = pipeline.frame_range(len(one.pose), choice.span)
-    held = one.part(first, end)
     return Stretch(
         name=one.clip_id,
         speaker=speakers.find(table, one.speaker_id),
-        rows=sequences.padded(one.speech)[first : end + sequences.WINDOW - 1],
-        truth=Face(held.pose, held.blink, held.expression),
+        rows=rows,
+        truth=truth,
         identity=one.identity.mean(0),
-        valid=held.valid,
+        valid=one.valid[first:end],
         fps=one.fps,
     )
 
@@ -101,22 +108,22 @@ def person_mean(stretch: Stretch, table: PyTree) -> Face:
     return Face(*(tiled(np.asarray(table[name])[row]) for name in names))
 
 
-def nearest_neighbour(stretch: Stretch, trained: Sequence[talks.Recording]) -> Face:
+def nearest_neighbour(stretch: Stretch, known: Sequence[Known]) -> Face:
     """Returns, for each frame, the face of the training frame with the nearest window of speech.
 
     Args:
       stretch: held out.
-      trained: the parts of the speaker's clips that were trained on.
+      known: what the speaker was seen to do in training.
     """
     wanted = _windows(stretch.rows)
-    known = np.concatenate([_windows(sequences.padded(one.speech)) for one in trained])
-    lengths = np.square(known).sum(1)
+    heard = np.concatenate([_windows(one.rows) for one in known])
+    lengths = np.square(heard).sum(1)
     nearest = [
-        np.argmin(lengths[None] - 2 * wanted[first : first + BLOCK] @ known.T, axis=1)
+        np.argmin(lengths[None] - 2 * wanted[first : first + BLOCK] @ heard.T, axis=1)
         for first in range(0, len(wanted), BLOCK)
     ]
     chosen = np.concatenate(nearest)
-    parts = (np.concatenate([getattr(one, name) for one in trained]) for name in Face._fields)
+    parts = (np.concatenate([getattr(one.face, name) for one in known]) for name in Face._fields)
     return Face(*(part[chosen] for part in parts))
 
 
@@ -127,16 +134,22 @@ def _windows(rows: np.ndarray) -> np.ndarray:
     return rows[near].reshape(count, -1)
 
 
-def training_parts(
-    data: sequences.Config, path: str, table: PyTree
-) -> dict[int, list[talks.Recording]]:
+def training_frames(data: sequences.Config, path: str, table: PyTree) -> dict[int, list[Known]]:
     """Returns the training parts of each speaker's clips in the judged folder, if it has any."""
     if data.split not in sequences.splits(path):
         return {}
     data = dataclasses.replace(data, path=path, fps=float(table["fps"]))
-    known, found = speakers.as_text(table["ids"]), {}  # type: ignore[var-annotated]
+    ids, found = speakers.as_text(table["ids"]), {}  # type: ignore[var-annotated]
     for one in sequences.open_recordings(data):
-        part = one.part(*pipeline.frame_range(len(one.pose), data.span))
-        if one.speaker_id in known and len(part.pose):
-            found.setdefault(known.index(one.speaker_id), []).append(part)
+        part = _part(one, data.span)
+        if one.speaker_id in ids and len(part.face.pose):
+            found.setdefault(ids.index(one.speaker_id), []).append(part)
     return found
+
+
+def _part(one: talks.Recording, span: tuple[float, float]) -> Known:
+    """Returns the part `span` of a clip, whose windows of speech reach beyond it."""
+    first, end = pipeline.frame_range(len(one.pose), span)
+    cut = one.part(first, end)
+    rows = sequences.padded(one.speech)[first : end + sequences.WINDOW - 1]
+    return Known(rows, Face(cut.pose, cut.blink, cut.expression))

@@ -18,35 +18,35 @@ from facejax.system import PyTree
 
 BLOCK = 8  # windows in a compiled call: 34 s of T = 128 at 30 frames a second
 
-Roll = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Roll = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 @functools.lru_cache(maxsize=8)  # or every call would compile anew
-def make_roll(generate: Callable, frames: int) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Returns the compiled (gen, stats, frozen, rows, starts, places, last) -> (made, last).
+def make_roll(generate: Callable, frames: int) -> Callable[..., jax.Array]:
+    """Returns the compiled (gen, stats, frozen, rows, starts, places, before) -> made.
 
     rows [R + 15, C] are speech features of R = BLOCK (T - 1) + 1 frames with their surroundings;
     starts [BLOCK] the windows' first frames in there; places [BLOCK] which frame of the window
-    before is their state's; last, made [T, D], [BLOCK, T, D] the attributes of windows.
+    before is their state's; before [T, D] the attributes of the window before the first, and made
+    [BLOCK, T, D] those of all.
 
     Args:
       generate: of a system that makes "attributes" [1, T, D] of "speech" and "state".
       frames: T.
     """
 
-    def roll(gen: PyTree, stats: PyTree, frozen: PyTree, rows, starts, places, last) -> Any:
-        def window(last: jax.Array, where: tuple[jax.Array, jax.Array]) -> Any:
+    def roll(gen: PyTree, stats: PyTree, frozen: PyTree, rows, starts, places, before) -> Any:
+        def window(before: jax.Array, where: tuple[jax.Array, jax.Array]) -> Any:
             start, place = where
             near = jax.lax.dynamic_slice_in_dim(rows, start, frames + SIZE - 1)
             inputs = {
                 "speech": near[np.arange(frames)[:, None] + np.arange(SIZE)][None],
-                "state": jax.lax.dynamic_slice_in_dim(last, place, 1),
+                "state": jax.lax.dynamic_slice_in_dim(before, place, 1),
             }
             made = generate(gen, stats, frozen, inputs)["attributes"][0]
             return made, made
 
-        last, made = jax.lax.scan(window, last, (starts, places))
-        return made, last
+        return jax.lax.scan(window, before, (starts, places))[1]
 
     return jax.jit(roll)
 
@@ -75,16 +75,18 @@ def attributes(
     span = BLOCK * (frames - 1) + 1 + SIZE - 1
     rows = np.pad(rows, ((0, int(starts[-1]) + span - len(rows)), (0, 0)))
     made = np.zeros((max(length, frames), len(state)), np.float32)
-    last = put(np.broadcast_to(state.astype(np.float32), (frames, len(state))))
+    before = np.broadcast_to(state.astype(np.float32), (frames, len(state)))
     for first in range(0, len(starts), BLOCK):
         some, where = starts[first : first + BLOCK], places[first : first + BLOCK]
         unused = BLOCK - len(some)
         base = int(some[0])
         near = rows[base : base + span].astype(np.float32)
         begin = np.pad(some - base, (0, unused), mode="edge").astype(np.int32)
-        found, last = roll(*put((near, begin, np.pad(where, (0, unused)).astype(np.int32), last)))
-        for start, values in zip(some, jax.device_get(found), strict=False):
-            made[start : start + frames] = values  # a later window has the last word
+        where = np.pad(where, (0, unused)).astype(np.int32)
+        # Through numpy and not from call to call: what lies on devices otherwise compiles anew.
+        found = jax.device_get(roll(*put((near, begin, where, before))))
+        for start, before in zip(some, found, strict=False):
+            made[start : start + frames] = before  # a later window has the last word
     return made[:length]
 
 

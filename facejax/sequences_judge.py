@@ -49,12 +49,12 @@ class _Judged:
     @functools.cached_property
     def baselines(self) -> list[dict[str, metrics.Face]]:
         """Of every stretch; `nearest_neighbour` only where the folder has training frames."""
-        trained = held_out.training_parts(self._data, self._path, self.table)
+        known = held_out.training_frames(self._data, self._path, self.table)
         found = []
         for stretch in progress(self.stretches, len(self.stretches), "baselines"):
             faces = {"person_mean": held_out.person_mean(stretch, self.table)}
-            if stretch.speaker in trained:
-                own = trained[stretch.speaker]
+            if stretch.speaker in known:
+                own = known[stretch.speaker]
                 faces["nearest_neighbour"] = held_out.nearest_neighbour(stretch, own)
             found.append(faces)
         return found

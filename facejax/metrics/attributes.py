@@ -13,7 +13,7 @@ from facejax.geometry.morphable import MorphableModel
 
 MOUTH = slice(48, 68)  # iBUG
 UPPER_LIP, LOWER_LIP = 62, 66  # middles of their inner edges
-STILL = 1e-6  # mm: a mouth that moves less has no correlation with anything
+STILL = 1e-3  # mm: a mouth that moves less has no correlation with anything
 
 
 class Face(NamedTuple):

@@ -73,8 +73,11 @@ def discriminator(config: Config) -> patches.SequenceDiscriminator:
 
 
 def _init(config: Config, key: jax.Array, frozen: PyTree, batch: PyTree):
-    """Returns (params, stats), each {"gen": tree, "dis": tree}. Only the batch's shapes matter."""
-    del frozen
+    """Returns (params, stats), each {"gen": tree, "dis": tree}. Only the batch's shapes matter.
+
+    The generator begins at the speakers' mean face, whatever it hears: expressions are not centred,
+    and to find where they lie would take it hundreds of steps.
+    """
     frames = batch["attributes"].shape[1]
     if config.unet and frames % UNET_FACTOR:
         raise InputError(
@@ -85,6 +88,12 @@ def _init(config: Config, key: jax.Array, frozen: PyTree, batch: PyTree):
     )
     key_gen, key_dis = jax.random.split(key)
     gen = _init_net(generator(config, state.shape[-1]), key_gen, (speech, state))
+    if "speakers" in frozen:
+        table = frozen["speakers"]
+        rest = jnp.zeros(6), jnp.mean(table["blink_mean"])[None]
+        mean = jnp.concatenate([*rest, jnp.mean(table["expression_mean"], axis=0)])
+        kernel = gen[0]["fusion"]["kernel"]
+        gen[0]["fusion"] = {"kernel": jnp.zeros_like(kernel), "bias": mean}
     dis: tuple[PyTree, PyTree] = ({}, {})
     if config.lambda_adversarial:
         dis = _init_net(discriminator(config), key_dis, (attributes,))
@@ -106,12 +115,16 @@ def _apply(net: Any, params: PyTree, stats: PyTree, *inputs: jax.Array) -> tuple
     return output, updated[STATS]
 
 
-def _state(config: Config, state: jax.Array, key: jax.Array) -> jax.Array:
-    """The state that the generator is given: now and then none, as where speech begins."""
-    if not config.state_dropout:
-        return state
-    kept = jax.random.bernoulli(key, 1 - config.state_dropout, (state.shape[0], 1))
-    return state * jnp.broadcast_to(kept, state.shape)
+def _heard(config: Config, batch: PyTree, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What the generator is given in training: speech and state, with what the config spoils."""
+    speech, state = batch["speech"], batch["state"]
+    key_speech, key_state = jax.random.split(key)
+    if config.speech_noise:
+        speech = speech + config.speech_noise * jax.random.normal(key_speech, speech.shape)
+    if config.state_dropout:
+        kept = jax.random.bernoulli(key_state, 1 - config.state_dropout, (state.shape[0], 1))
+        state = state * jnp.broadcast_to(kept, state.shape)
+    return speech, state
 
 
 def _discriminator_loss(config: Config, dis, gen, stats, frozen, batch, key):
@@ -123,7 +136,7 @@ def _discriminator_loss(config: Config, dis, gen, stats, frozen, batch, key):
     if not config.lambda_adversarial:
         return jnp.zeros(()), (stats, {})
     real = batch["attributes"]
-    inputs = batch["speech"], _state(config, batch["state"], key)
+    inputs = _heard(config, batch, key)
     made, _ = _apply(generator(config, real.shape[-1]), gen, stats["gen"], *inputs)
     net, terms = discriminator(config), {}
     # In two calls: the statistics of batch norm are those of the real, then of the generated.
@@ -139,7 +152,7 @@ def _generator_loss(config: Config, gen, dis, stats, frozen, batch, key):
     """The weighted sum of the terms; the discriminator's statistics stay."""
     del frozen
     target = batch["attributes"]
-    inputs = batch["speech"], _state(config, batch["state"], key)
+    inputs = _heard(config, batch, key)
     net = generator(config, target.shape[-1])
     made, gen_stats = _apply(net, gen, stats["gen"], *inputs)
     table = _attribute_terms(config, made, target)

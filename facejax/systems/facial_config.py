@@ -30,7 +30,9 @@ class Config:
     final_norm: bool = True  # activation and batch norm after G_tem's last too; released: False
     local_norm: bool = False  # batch norm after G_loc's tanh; released: True
     step_norm: bool = False  # G_loc's batch statistics are of each time step; released: True
+    # Against learning a small recording by heart; neither is in the paper.
     state_dropout: float = 0.0  # share of sequences trained from no state: how speech begins
+    speech_noise: float = 0.0  # deviation of noise on the speech features in training
     # Discriminator.
     dis_width: int = 64  # channels of the first layer; doubles three times
     # Losses. A weight of 0 leaves the term out.
@@ -59,6 +61,8 @@ class Config:
             value = getattr(self, field.name)
             if field.name.startswith("lambda_") and not 0 <= value < float("inf"):
                 raise InputError(f"model.{field.name} is {value}; due: 0 or more")
+        if not 0 <= self.speech_noise < float("inf"):
+            raise InputError(f"model.speech_noise is {self.speech_noise}; due: 0 or more")
         if not 0 <= self.state_dropout <= 1:
             raise InputError(f"model.state_dropout is {self.state_dropout}; due: 0 to 1")
         if self.reduction not in REDUCTIONS:
