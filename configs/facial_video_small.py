@@ -21,7 +21,7 @@ Head, hair, shoulders and blinks follow; teeth and irises are still soft. 128 px
 
 Only the L1 loss: adversarial training wants more steps than a CPU has;
 --config.model.lambda_adversarial=1 --config.model.lambda_matching=2 turns it on. The appearance is
-taken from eight frames, of which the paper takes one.
+taken from eight frames, where the paper takes one. Hardware: one CPU core or more.
 """
 
 from facejax.settings import default_config

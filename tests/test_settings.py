@@ -9,7 +9,13 @@ from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-ARGUMENTS = {"headgan": ["", ":paper", ":released", ":smoke"], "headgan_small": ["", ":128"]}
+PRESETS = ["", ":paper", ":released", ":smoke"]
+ARGUMENTS = {
+    "headgan": PRESETS,
+    "headgan_small": ["", ":128"],
+    "facial_video": PRESETS,
+    "facial_video_small": ["", ":128"],
+}
 CONFIGS = [
     f"{path.name}{argument}"
     for path in sorted(FOLDER.glob("*.py"))
