@@ -26,7 +26,7 @@ FRAMES, STEP = 128, 5
 LEAST_VALID = 0.9  # share of a window's frames that must show a face
 BATCH = 64
 RATE = 1e-4
-EPOCHS = 40
+EPOCHS, LEAST_STEPS = 40, 800
 CHUNK = 256  # windows classified at a time
 PyTree = Any
 
@@ -103,7 +103,7 @@ def train(
     validation: Windows,
     people: int,
     *,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
     batch: int = BATCH,
     learning_rate: float = RATE,
     widths: tuple[int, ...] = MotionClassifier.widths,
@@ -118,15 +118,17 @@ def train(
       windows: to learn from, of clips that are in neither other set.
       validation: to choose by.
       people: N; each must have windows in both.
-      epochs: how many.
+      epochs: how many, 1 or more; None: EPOCHS, or those that LEAST_STEPS steps take if more.
       batch: windows a step, or all if there are fewer.
       learning_rate: of Adam.
       widths: of the net.
       seed: of the weights and the order.
 
     Raises:
-      ValueError: a person has no window.
+      ValueError: a person has no window, or no epoch is asked for.
     """
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs is {epochs}; due: 1 or more")
     _check_people(people, windows=windows, validation=validation)
     mean, std = _units(windows)
     net = MotionClassifier(people, widths)
@@ -135,6 +137,8 @@ def train(
     state = _begin(key, motion[: windows.frames], net, learning_rate)
     rng, total = np.random.default_rng(seed), len(windows.starts)
     batch = min(batch, total)
+    if epochs is None:
+        epochs = max(EPOCHS, -(-LEAST_STEPS // (total // batch)))
     best, least = None, (np.inf, np.inf)
     for epoch in range(1, epochs + 1):
         order = rng.permutation(total)[: total - total % batch].reshape(-1, batch)
@@ -145,8 +149,7 @@ def train(
         accuracy, loss = _validate(now, validation)
         if best is None or (-accuracy, loss) < least:
             best, least = now._replace(validation=accuracy), (-accuracy, loss)
-    if best is None:
-        raise ValueError(f"epochs is {epochs}; due: 1 or more")
+    assert best is not None  # of the first epoch
     return best._replace(variables=jax.device_get(best.variables))
 
 

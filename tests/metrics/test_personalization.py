@@ -125,9 +125,22 @@ def test_everyone_counts_alike():
     np.testing.assert_array_equal(shares, [0.9, 0.5, np.nan])
 
 
-def test_a_person_without_windows_is_refused():
+def test_misuse_is_refused():
     two = nods(0, 1, people=2)
     with pytest.raises(ValueError, match=r"windows has the people \[0, 1\]; due: each of 0 to 2"):
         metric.train(two, nods(1, 1, people=3), 3)
     with pytest.raises(ValueError, match=r"validation has the people"):
         metric.train(nods(1, 1, people=3), two, 3)
+    with pytest.raises(ValueError, match="epochs is 0; due: 1 or more"):
+        metric.train(two, two, 2, epochs=0)
+
+
+def test_few_windows_are_seen_in_more_epochs(monkeypatch):
+    """So that a little footage is learnt from as many steps."""
+    monkeypatch.setattr(metric, "EPOCHS", 2)
+    monkeypatch.setattr(metric, "LEAST_STEPS", 15)
+    seen = []
+    monkeypatch.setattr(metric, "_validate", lambda now, _: seen.append(now.epoch) or (0.5, 1.0))
+    two = nods(0, 3, people=2)  # 42 windows: 2 steps of 16
+    metric.train(two, two, 2, batch=16, widths=(8, 16, 16))
+    assert seen == list(range(1, 9))
