@@ -6,6 +6,7 @@ motion = speech_to_motion(run, hear(run, "speech.wav"), speaker="ann")
 
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from scipy.signal import savgol_filter
 
 from facejax import rollout, runs, settings, speakers
 from facejax.audio import waveform, windows
+from facejax.audio.feature_files import read_features
 from facejax.data import sequences, talks
 from facejax.errors import InputError
 from facejax.motion import Motion
@@ -35,13 +37,18 @@ def hear(
 
     Args:
       run: of `runs.load`.
-      source: any file with sound, or mono sound [n] at 16 kHz, floats in [-1, 1].
+      source: any file with sound; a .npy or .npz of features of the run's kind, one row or window
+        a frame (`audio.feature_files`); or mono sound [n] at 16 kHz, floats in [-1, 1].
       weights: DeepSpeech's frozen graph, for a run that hears it; "": the config's own.
 
     Raises:
-      InputError: the sound cannot be read or is shorter than half a frame; weights are missing.
+      InputError: the file cannot be read or holds features of another shape; the sound is shorter
+        than half a frame; weights are missing.
     """
     data = settings.section(run.config, "data")
+    if not isinstance(source, np.ndarray) and Path(source).suffix in (".npy", ".npz"):
+        rows = read_features(source, talks.CHANNELS[data.speech])
+        return talks.log_softmax(rows) if data.speech.endswith("_log") else rows
     ear = talks.make_ear(data.speech, str(weights) or data.speech_weights)
     wave = source if isinstance(source, np.ndarray) else waveform.load(source)
     times = windows.frame_times(Fraction(len(wave), waveform.RATE), rate(run))

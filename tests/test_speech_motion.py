@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import chex
@@ -17,6 +18,7 @@ from facejax import (
     speech_motion,
     train,
 )
+from facejax.audio import windows
 from facejax.checkpoints import Checkpoints
 from facejax.data import sequences
 from facejax.errors import InputError
@@ -47,11 +49,21 @@ def folder(tmp_path_factory):
     return fake_talks.folder(path, {"train": clips, "validation": strangers})
 
 
+def untrained(path, chosen):
+    """Writes the workdir of a run with random weights, as if four steps had been made."""
+    setup = preparation.set_up(chosen, path)
+    store, rng = Checkpoints(path / runs.CHECKPOINTS), np.random.default_rng(0)
+    state = jax.device_get(preparation.first_state(chosen, setup, store))
+    fill = lambda leaf: rng.normal(0.2, 0.3, leaf.shape).astype(leaf.dtype)
+    params = jax.tree.map(fill, state.params)
+    store.save(4, dataclasses.replace(state, step=np.int32(4), params=params, ema=params["gen"]))
+    store.close()
+    return path
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, folder):
-    path = tmp_path_factory.mktemp("run")
-    train.train(config(folder, *HELD), path)
-    return path
+    return untrained(tmp_path_factory.mktemp("run"), config(folder, *HELD))
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +73,11 @@ def run(workdir):
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    """A run with random weights on one of FACIAL's files: one speaker, no face model."""
+    """A run on one of FACIAL's files: one speaker, no face model."""
     path = tmp_path_factory.mktemp("facial")
     np.savez(path / "obama.npz", **fake_talks.facial_arrays(frames=60))
     chosen = config(path / "obama.npz", *HELD, "data.speech=deepspeech")
-    setup = preparation.set_up(chosen, path / "w")
-    store = Checkpoints(path / "w" / runs.CHECKPOINTS)
-    store.save(0, preparation.first_state(chosen, setup, store))
-    store.close()
-    return runs.load(path / "w"), path
+    return runs.load(untrained(path / "w", chosen)), path
 
 
 def speech_of(frames, seed=0):
@@ -79,15 +87,17 @@ def speech_of(frames, seed=0):
 # The run.
 
 
-def test_a_run_keeps_its_speakers_and_reports_held_out_figures(folder, workdir, run):
-    with np.load(workdir / "speakers.npz") as kept:
+def test_a_run_keeps_its_speakers_and_reports_held_out_figures(folder, tmp_path):
+    train.train(config(folder, *HELD, "model.lambda_adversarial=0"), tmp_path)
+    with np.load(tmp_path / "speakers.npz") as kept:
         assert kept["ids"].tolist() == ["ann", "bob"] and kept["pose_mean"].shape == (2, 6)
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     names = set().union(*rows)
-    assert {"gen/expression_motion", "dis/generated", "eval/model/mouth"} <= names
+    assert {"gen/expression_motion", "gen/state", "eval/model/mouth"} <= names
     assert {"eval/person_mean/mouth", "eval/nearest_neighbour/expression"} <= names
-    assert (workdir / "samples" / "00000004.png").is_file()
-    assert speech_motion.rate(run) == 25
+    assert (tmp_path / "samples" / "00000004.png").is_file()
+    loaded = runs.load(tmp_path)
+    assert loaded.step == 4 and speech_motion.rate(loaded) == 25
 
 
 def test_the_command_evaluates_it(folder, workdir, tmp_path, capsys):
@@ -196,6 +206,13 @@ def test_the_presets_are_the_published_schedules():
         config("x", preset="no")
 
 
+@pytest.mark.parametrize("kind", ["clips", "published"])
+def test_the_small_configs_hold_the_last_fifth_out(kind):
+    c = settings.load_config(f"configs/facial_small.py:{kind}")
+    assert (c.data.span, c.eval.span, c.eval.split) == ((0.0, 0.8), (0.8, 1.0), "train")
+    assert c.model.lambda_adversarial == 0 and settings.model_config(c).width <= 64
+
+
 # Motions.
 
 
@@ -205,6 +222,7 @@ def test_a_motion_is_the_nets_output_in_the_speakers_own_way(run, frames):
     motion = speech_motion.speech_to_motion(run, speech, speaker="bob", smoothing="none")
     raw = speech_motion.raw_attributes(run, speech)
     table = run.system.frozen["speakers"]
+    assert frames == 1 or np.ptp(raw, axis=0).all()  # every number moves
     due = raw[:, :6] * np.asarray(table["pose_std"])[1] + np.asarray(table["pose_mean"])[1]
     assert motion.pose.shape == (frames, 6) and motion.fps == 25
     np.testing.assert_allclose(motion.pose, due, rtol=1e-4)
@@ -252,6 +270,17 @@ def test_sound_is_heard_as_in_training(run):
     assert motion.pose.shape == (2, 6) and np.isfinite(motion.pose).all()
     with pytest.raises(InputError, match=r"the sound lasts 0.010 s, less than half a frame"):
         speech_motion.hear(run, wave[:160])
+
+
+def test_features_may_come_from_a_file(run, tmp_path):
+    rows = speech_of(12)
+    np.save(tmp_path / "rows.npy", rows)
+    np.savez(tmp_path / "windows.npz", x=windows.windows(rows))
+    for name in ("rows.npy", "windows.npz"):
+        np.testing.assert_array_equal(speech_motion.hear(run, tmp_path / name), rows)
+    np.save(tmp_path / "narrow.npy", rows[:, :26])
+    with pytest.raises(InputError, match=r"narrow.npy has features of shape \(12, 26\); due: "):
+        speech_motion.hear(run, tmp_path / "narrow.npy")
 
 
 @pytest.mark.parametrize(
