@@ -36,8 +36,8 @@ RULES = {
     "morphable_sources": LEAVES | {"files"},
 }
 MAINS = {
-    "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery", "preprocess", "synthesize",
-    "train",
+    "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery", "preprocess",
+    "synthesize", "train",
 }  # fmt: skip
 TENSORFLOW_ROOMS = {"data", *MAINS}
 
