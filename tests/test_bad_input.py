@@ -113,7 +113,6 @@ def nothing_in(folder):
         ("huge.png", ("huge.png is 12000x12000 px", "64 megapixels", "shrink it")),
         ("text.png", ("text.png is not an image", "PNG, JPEG")),
         ("gone.png", ("no file", "gone.png")),
-        ("loud.mp4", ("loud.mp4 is not an image",)),
     ],
 )
 def test_a_wrong_image_is_refused(run_animate, seen, capsys, tmp_path, reference, words):
@@ -153,6 +152,11 @@ def test_preprocess_gives_the_same_reasons(media, seen, capsys, tmp_path, drivin
     assert "no clip could be used" in error and driving in error and error.count("\n") == 1
     reasons = json.loads((tmp_path / "clips" / "report.json").read_text())["sources"]
     assert driving in next(iter(reasons.values()))["skipped"][0]["reason"]
+
+
+def test_the_first_frame_of_a_video_may_be_the_reference(run_animate, seen, tmp_path, face):
+    seen([face], [face])
+    assert run_animate("loud.mp4") == 0 and (tmp_path / "talk.mp4").exists()
 
 
 def test_no_face_is_refused(run_animate, seen, capsys, tmp_path, face):

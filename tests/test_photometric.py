@@ -60,6 +60,7 @@ def test_gradients_are_those_of_finite_differences(studio, scene):
         np.testing.assert_allclose(slope, float(ends[0] - ends[1]) / 0.2, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_fit_from_the_answer_stays_there(studio, scene):
     images = photometric.render(scene, studio)
     fitted = photometric.fit(images, scene, studio, steps=3, rate=1e-4, prior=0.0)

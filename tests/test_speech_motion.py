@@ -87,6 +87,7 @@ def speech_of(frames, seed=0):
 # The run.
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_speakers_and_reports_held_out_figures(folder, tmp_path):
     train.train(config(folder, *HELD, "model.lambda_adversarial=0"), tmp_path)
     with np.load(tmp_path / "speakers.npz") as kept:

@@ -74,20 +74,23 @@ def fit_affine(
     """
     checks.shapes(points=(points, "... N 3"), image_points=(image_points, "... N D"))
     weights = similarity.normalized_weights(weights, points)
-    centre, points = similarity.centred(points, weights)
-    image_centre, image_points = similarity.centred(image_points, weights)
-    gram = similarity.moments(points, points, weights)
+    base, points = similarity.rows(points, weights)
+    image_base, image_points = similarity.rows(image_points, weights)
+    both = jnp.concatenate([points, image_points], axis=-2)
+    both = similarity.covariance(points, both, weights)
+    gram, correlation = both[..., :3], both[..., 3:]
     extent = jnp.trace(gram, axis1=-2, axis2=-1)[..., None, None]
     extent = jnp.where(extent > 0, extent, 1.0)
     system = gram / extent + RIDGE * jnp.broadcast_to(jnp.eye(3, dtype=gram.dtype), gram.shape)
-
-    def solve(rest: jax.Array) -> jax.Array:  # transposed: points @ solution ~ rest
-        return jnp.linalg.solve(system, similarity.moments(points, rest, weights) / extent)
-
-    linear = solve(image_points)
-    linear = linear + solve(image_points - jnp.matmul(points, linear, precision="highest"))
-    shift = image_centre - jnp.matmul(centre[..., None, :], linear, precision="highest")[..., 0, :]
-    return jnp.concatenate([jnp.swapaxes(linear, -1, -2), shift[..., None]], axis=-1)
+    linear = jnp.linalg.solve(system, correlation / extent)  # transposed: points @ linear ~ image
+    seen = sum(linear[..., i, :, None] * points[..., i : i + 1, :] for i in range(3))
+    correlation = similarity.covariance(image_points - seen, points, weights)
+    correction = jnp.linalg.solve(system, jnp.swapaxes(correlation, -1, -2) / extent)
+    linear = jnp.swapaxes(linear + correction, -1, -2)
+    centre = base + similarity.mean(points, weights)
+    shift = image_base + similarity.mean(image_points, weights)
+    shift = shift - jnp.sum(linear * centre[..., None, :], axis=-1)
+    return jnp.concatenate([linear, shift[..., None]], axis=-1)
 
 
 def _direction(vector: jax.Array, fallback: jax.Array) -> jax.Array:

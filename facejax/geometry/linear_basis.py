@@ -14,7 +14,6 @@ prepared for each pair of coordinates (`gram`): the 2N x K matrix of a frame is 
 
 import functools
 import operator
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -22,14 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from facejax import checks
+from facejax.geometry.least_squares import solver
 
 # Principal axes shorter than this share of the longest are left out: float32 points know nothing
 # of them.
 RANK = 1e-6
 # The pairs of coordinates in `gram`.
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-# Added to the unit diagonal of scaled normal equations, so that float32 can factor them.
-FLOOR = 1e-5
 # Numbers held at once while weighted normal equations are put together.
 CHUNK = 2**24
 
@@ -109,10 +107,7 @@ def fit_coefficients(
     if weights is not None:
         every_axis = jnp.broadcast_to(jnp.eye(3, dtype=rest.dtype), (*rest.shape[:-2], 3, 3))
         return _fit(basis, every_axis, rest, ridge, weights)
-    along = along_rows(basis, rest)
-    squares = jnp.broadcast_to(basis.squares, along.shape)
-    left_out = squares == 0
-    principal = jnp.where(left_out, 0.0, along / jnp.where(left_out, 1.0, squares + ridge))
+    principal = principal_coefficients(basis, rest, ridge)
     return jnp.matmul(principal, basis.axes.T, precision="highest")
 
 
@@ -142,6 +137,22 @@ def fit_coefficients_projected(
     linear, shift = camera[..., :3], camera[..., None, :, 3]
     mean = jnp.broadcast_to(basis.mean, (*image_points.shape[:-1], 3))
     return _fit(basis, linear, image_points - (see(linear, mean) + shift), ridge, weights)
+
+
+def principal_coefficients(
+    basis: LinearBasis, offset: jax.Array, ridge: jax.Array | float
+) -> jax.Array:
+    """Returns the d, [..., R], with the least |offset - rows^T d|^2 + ridge |d|^2.
+
+    Args:
+      basis: of `linear_basis`.
+      offset: [..., N, 3] points less mean.
+      ridge: scalar >= 0.
+    """
+    along = along_rows(basis, offset)
+    squares = jnp.broadcast_to(basis.squares, along.shape)
+    left_out = squares == 0
+    return jnp.where(left_out, 0.0, along / jnp.where(left_out, 1.0, squares + ridge))
 
 
 def see(linear: jax.Array, points: jax.Array) -> jax.Array:
@@ -191,35 +202,9 @@ def normal_matrix(
         return jnp.einsum("rnd,snd->rs", weighted, seen, precision="highest")
 
     frames = jnp.reshape(linear, (-1, *linear.shape[-2:])), jnp.reshape(weights, (-1, size // 3))
-    found = jax.lax.map(of_frame, frames, batch_size=max(1, CHUNK // max(1, basis.rows.size)))
+    at_once = min(len(frames[0]), max(1, CHUNK // max(1, basis.rows.size)))
+    found = jax.lax.map(of_frame, frames, batch_size=at_once)
     return jnp.reshape(found, (*linear.shape[:-2], axes, axes))
-
-
-def solver(normal: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """Returns the function that solves normal @ x = right for x, [..., R], given right, [..., R].
-
-    Cholesky in float32 of the matrix with its diagonal scaled to 1 + FLOOR, corrected once for
-    FLOOR. Singular equations have a finite solution too.
-
-    Args:
-      normal: [..., R, R] symmetric, positive semidefinite.
-    """
-    diagonal = jnp.diagonal(normal, axis1=-2, axis2=-1)
-    null = diagonal <= 0
-    scale = jnp.where(null, 0.0, jax.lax.rsqrt(jnp.where(null, 1.0, diagonal)))
-    even = scale[..., :, None] * normal * scale[..., None, :]
-    eye = jnp.eye(normal.shape[-1], dtype=normal.dtype)
-    floor = jnp.where(null, 1.0, FLOOR)[..., None, :] * jnp.broadcast_to(eye, normal.shape)
-    factor = jnp.linalg.cholesky(even + floor)
-
-    def solve(right: jax.Array) -> jax.Array:
-        right = (scale * right)[..., None]
-        found = jax.scipy.linalg.cho_solve((factor, True), right)
-        left = right - jnp.matmul(even, found, precision="highest")
-        found = found + jax.scipy.linalg.cho_solve((factor, True), left)
-        return scale * found[..., 0]
-
-    return solve
 
 
 def _fit(
@@ -243,9 +228,9 @@ def _fit(
 
     def slope(left: jax.Array) -> jax.Array:
         weighted = left if weights is None else weights[..., None] * left
-        return along_rows(basis, see(jnp.swapaxes(linear, -1, -2), weighted))
+        return along_rows(basis, see(jnp.swapaxes(linear, -1, -2), weighted))[..., None]
 
     principal = solve(slope(rest))
-    left = rest - see(linear, offsets(basis, principal))
-    principal = principal + solve(slope(left) - ridge * principal)
+    left = rest - see(linear, offsets(basis, principal[..., 0]))
+    principal = (principal + solve(slope(left) - ridge * principal))[..., 0]
     return jnp.matmul(principal, basis.axes.T, precision="highest")

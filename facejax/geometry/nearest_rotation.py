@@ -45,13 +45,13 @@ def nearest_rotation(matrix: jax.Array, method: str = "svd") -> jax.Array:
 
 
 def _by_svd(matrix: jax.Array) -> jax.Array:
+    """R = u1 v1^T + u2 v2^T + (u1 x u2) (v1 x v2)^T: proper whatever the SVD's signs."""
     u, singular, vt = jnp.linalg.svd(matrix)
-    mirrored = (jnp.linalg.det(u) * jnp.linalg.det(vt) < 0)[..., None]
-    last = jnp.where(mirrored, -vt[..., 2, :], vt[..., 2, :])
-    proper = jnp.concatenate([vt[..., :2, :], last[..., None, :]], axis=-2)
-    general = jnp.matmul(u, proper, precision="highest")
-    line = _smallest_rotation(vt[..., 0, :], u[..., :, 0])
-    return jnp.where((singular[..., 1] < COLLINEAR)[..., None, None], line, general)
+    u1, u2, v1, v2 = u[..., :, 0], u[..., :, 1], vt[..., 0, :], vt[..., 1, :]
+    pairs = (u1, v1), (u2, v2), (jnp.cross(u1, u2), jnp.cross(v1, v2))
+    first, second, third = (a[..., :, None] * b[..., None, :] for a, b in pairs)
+    line = _smallest_rotation(v1, u1)
+    return jnp.where((singular[..., 1] < COLLINEAR)[..., None, None], line, first + second + third)
 
 
 def _by_quaternion(matrix: jax.Array) -> jax.Array:

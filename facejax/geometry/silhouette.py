@@ -31,6 +31,7 @@ from facejax.geometry.pairs import rows
 from facejax.geometry.rasterize import Fragments
 
 
+@jax.jit
 def silhouette_edges(screen: jax.Array, topology: MeshTopology) -> jax.Array:
     """Returns which edges may bound what is seen, [..., E] bool: borders and folds, hidden or not.
 
@@ -91,7 +92,7 @@ def antialias(
       fragments: of the same screen, drawn without culling.
 
     Returns:
-      [..., H, W, C]; each value is a mean of the pixel's and its four neighbours'.
+      [..., H, W, C]; each value is a weighted mean of the pixel's and its four neighbours'.
 
     Raises:
       ValueError: wrong shapes.
@@ -116,11 +117,12 @@ def antialias(
 
     def draw(frame: tuple) -> jax.Array:
         image, screen, edges = frame
-        x, y = (
-            _blend(image, _displacement(screen, topology, edge, image.shape[:2], axis), 1 - axis)
-            for axis, edge in enumerate(edges)
-        )
-        return image + x + y
+        gain, share = jnp.zeros_like(image), jnp.zeros_like(image[..., :1])
+        for u, edge in enumerate(edges):
+            displacement = _displacement(screen, topology, edge, image.shape[:2], u)
+            gain, share = _blend(image, displacement, 1 - u, gain, share)
+        # A pixel gives away more than itself only where a part is thinner than it both ways.
+        return image + gain / jnp.maximum(share, 1.0)
 
     edges = over_frames(find, batch, (vertices, triangle_id, depth))
     return over_frames(remembering_inputs(draw), batch, (image, screen, edges))
@@ -164,8 +166,10 @@ def _displacement(
     return jnp.where(here, (value + change) * inverse, 0.0).reshape(size)
 
 
-def _blend(image: jax.Array, displacement: jax.Array, axis: int) -> jax.Array:
-    """Returns what each pixel gains from edges on its links along one axis of [H, W, C].
+def _blend(
+    image: jax.Array, displacement: jax.Array, axis: int, gain: jax.Array, share: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Adds to what each pixel gains, and to its share that others take, along one axis of [H, W].
 
     An edge past the middle of a link brings the first colour into the second pixel; an edge before
     it brings the second colour into the first.
@@ -174,11 +178,12 @@ def _blend(image: jax.Array, displacement: jax.Array, axis: int) -> jax.Array:
     first = lax.slice_in_dim(image, 0, count, axis=axis)
     second = lax.slice_in_dim(image, 1, count + 1, axis=axis)
     displacement = lax.slice_in_dim(displacement, 0, count, axis=axis)[..., None]
-    difference = first - second
+    into_first, into_second = jnp.maximum(-displacement, 0.0), jnp.maximum(displacement, 0.0)
     pad = [[(0, 0)] * 3, [(0, 0)] * 3]
     pad[0][axis], pad[1][axis] = (0, 1), (1, 0)
-    gain_first = jnp.pad(jnp.minimum(displacement, 0.0) * difference, pad[0])
-    return gain_first + jnp.pad(jnp.maximum(displacement, 0.0) * difference, pad[1])
+    gain += jnp.pad(into_first * (second - first), pad[0])
+    gain += jnp.pad(into_second * (first - second), pad[1])
+    return gain, share + jnp.pad(into_first, pad[0]) + jnp.pad(into_second, pad[1])
 
 
 def _blur(image: jax.Array, width: float, axis: int) -> jax.Array:

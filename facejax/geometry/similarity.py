@@ -1,7 +1,9 @@
 """Similarity transforms between point sets: target = scale * rotation @ source + translation.
 
 Points are row vectors [..., N, 3] in any one frame and unit. Umeyama 1991 (IEEE TPAMI 13-4); the
-rotation is that of `nearest_rotation`, by SVD or without.
+rotation is that of `nearest_rotation`, by SVD or without. Sums over points run over coordinates
+laid out [..., 3, N], taken from a point near their centre: long contiguous sums are fast, and
+those of small numbers keep their digits.
 """
 
 from typing import NamedTuple
@@ -12,8 +14,8 @@ import jax.numpy as jnp
 from facejax import checks
 from facejax.geometry.nearest_rotation import nearest_rotation
 
-# Points a partial sum.
-BLOCK = 256
+# Points that a cloud's rough centre is taken from.
+SAMPLE = 64
 
 
 class Similarity(NamedTuple):
@@ -52,19 +54,20 @@ def fit_similarity(
     """
     checks.shapes(source=(source, "... N 3"), target=(target, "... N 3"))
     weights = normalized_weights(weights, source)
-    centre_source, source = centred(source, weights)
-    centre_target, target = centred(target, weights)
+    base_source, source = rows(source, weights)
+    base_target, target = rows(target, weights)
+    centre_source = base_source + mean(source, weights)
+    centre_target = base_target + mean(target, weights)
     variance = _variance(source, weights)
     flat_source = _collapsed(variance, centre_source)
     flat = flat_source | _collapsed(_variance(target, weights), centre_target)
-    covariance = moments(target, source, weights)
-    covariance = jnp.where(flat[..., None, None], 0.0, covariance)
-    rotation = nearest_rotation(covariance, method)
+    correlation = jnp.where(flat[..., None, None], 0.0, covariance(target, source, weights))
+    rotation = nearest_rotation(correlation, method)
     scale = jnp.ones_like(variance)
     if with_scale:
-        gain = jnp.sum(rotation * covariance, axis=(-2, -1))
+        gain = jnp.sum(rotation * correlation, axis=(-2, -1))
         scale = jnp.where(flat_source, 1.0, gain / jnp.where(flat_source, 1.0, variance))
-    turned = jnp.matmul(rotation, centre_source[..., None], precision="highest")[..., 0]
+    turned = jnp.sum(rotation * centre_source[..., None, :], axis=-1)
     return Similarity(scale, rotation, centre_target - scale[..., None] * turned)
 
 
@@ -89,51 +92,71 @@ def invert_similarity(similarity: Similarity) -> Similarity:
     return Similarity(scale, inverse, -scale[..., None] * turned)
 
 
-def normalized_weights(weights: jax.Array | None, points: jax.Array) -> jax.Array:
-    """Returns weights [..., N] that sum to 1, or to 0 where all are 0; equal ones for None."""
-    shape = points.shape[:-1]
+def normalized_weights(weights: jax.Array | None, points: jax.Array) -> jax.Array | None:
+    """Returns weights [..., N] that sum to 1, or to 0 where all are 0; None (equal) for None."""
     if weights is None:
-        return jnp.full(shape, 1.0 / max(shape[-1], 1), points.dtype)
-    checks.shapes(weights=(weights, "... N"), points=(points, "... N 3"))
+        return None
+    checks.shapes(points=(points, "... N D"), weights=(weights, "... N"))
     total = jnp.sum(weights, axis=-1, keepdims=True)
-    return jnp.broadcast_to(weights / jnp.where(total == 0, 1.0, total), shape)
+    return jnp.broadcast_to(weights / jnp.where(total == 0, 1.0, total), points.shape[:-1])
 
 
-def centred(points: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the centroid [..., 3] and points - centroid [..., N, 3], zero where the weight is 0.
+def rows(points: jax.Array, weights: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Returns a point [..., D] near the centre, and the points' offsets from it, [..., D, N].
 
-    The centroid is taken twice, the second time of the centred points, so that float32 loses no
-    digits on clouds far from the origin.
+    Offsets are zero where the weight is 0. No derivative goes through the point: what is computed
+    from both does not depend on its choice.
 
     Args:
-      points: [..., N, 3].
-      weights: [..., N] that sum to 1, or to 0.
+      points: [..., N, D].
+      weights: of `normalized_weights`.
     """
-    used = (weights > 0)[..., None]
-    rough = _mean(jnp.where(used, points, 0.0), weights)
-    offset = _mean(jnp.where(used, points - rough[..., None, :], 0.0), weights)
-    centre = rough + offset
-    return centre, jnp.where(used, points - centre[..., None, :], 0.0)
+    if weights is None:
+        stride = max(1, points.shape[-2] // SAMPLE)
+        base = jnp.mean(points[..., ::stride, :], axis=-2)
+    else:
+        points = jnp.where((weights > 0)[..., None], points, 0.0)
+        base = jnp.sum(weights[..., None] * points, axis=-2)
+    base = jax.lax.stop_gradient(base)
+    offsets = jnp.swapaxes(points - base[..., None, :], -1, -2)
+    if weights is not None:
+        offsets = jnp.where((weights > 0)[..., None, :], offsets, 0.0)
+    return base, offsets
 
 
-def moments(first: jax.Array, second: jax.Array, weights: jax.Array) -> jax.Array:
-    """Returns sum_n weights_n first_n second_n^T, [..., 3, 3], of points [..., N, 3]."""
-    weighted = weights[..., None] * second
-    return jnp.einsum("...ni,...nj->...ij", first, weighted, precision="highest")
+def mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Returns the mean of values [..., D, N] over the points, [..., D].
+
+    Args:
+      values: [..., D, N].
+      weights: of `normalized_weights`.
+    """
+    if weights is None:
+        return jnp.sum(values, axis=-1) / max(values.shape[-1], 1)
+    return jnp.sum(weights[..., None, :] * values, axis=-1)
 
 
-def _mean(points: jax.Array, weights: jax.Array) -> jax.Array:
-    """Weighted sum over points, [..., 3], in blocks: one long float32 sum rounds away digits."""
-    weighted = weights[..., None] * points
-    *batch, count, size = weighted.shape
-    blocks = -(-count // BLOCK)
-    padding = [(0, 0)] * len(batch) + [(0, blocks * BLOCK - count), (0, 0)]
-    weighted = jnp.reshape(jnp.pad(weighted, padding), (*batch, blocks, BLOCK, size))
-    return jnp.sum(jnp.sum(weighted, axis=-2), axis=-2)
+def covariance(first: jax.Array, second: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Returns the covariance [..., D, E] of rows [..., D, N] and rows [..., E, N]."""
+    middle, other = mean(first, weights), mean(second, weights)
+    if weights is not None:
+        second = weights[..., None, :] * second
+    products = jnp.sum(first[..., :, None, :] * second[..., None, :, :], axis=-1)
+    if weights is None:
+        products = products / max(first.shape[-1], 1)
+    return products - middle[..., :, None] * other[..., None, :]
 
 
-def _variance(centred_points: jax.Array, weights: jax.Array) -> jax.Array:
-    return jnp.sum(weights * jnp.sum(centred_points**2, axis=-1), axis=-1)
+def centred(points: jax.Array) -> jax.Array:
+    """Returns points [..., N, D] less their centroid."""
+    base, offsets = rows(points, None)
+    return points - (base + mean(offsets, None))[..., None, :]
+
+
+def _variance(offsets: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """The mean squared distance [...] from the centroid, of rows [..., D, N]."""
+    square = mean(jnp.sum(offsets**2, axis=-2, keepdims=True), weights)[..., 0]
+    return square - jnp.sum(mean(offsets, weights) ** 2, axis=-1)
 
 
 def _collapsed(variance: jax.Array, centre: jax.Array) -> jax.Array:

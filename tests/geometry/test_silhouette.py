@@ -162,6 +162,12 @@ def test_edges_through_pixel_centres_cut_the_pixels_in_half():
     np.testing.assert_allclose([left.sum(), right.sum()], [-4, 4])  # of four rows, each one px
 
 
+def test_parts_thinner_than_a_pixel_cover_no_less_than_nothing():
+    a, b, c, d = np.array([[20.3, 9.4], [20.3, 9.6], [20.7, 9.4], [20.7, 9.6]])
+    covered = coverage(scene(flat([a, b, c]), flat([b, d, c])))
+    assert np.min(covered) >= 0 and np.sum(covered) < 0.3  # the area is 0.08
+
+
 def test_edges_longer_than_the_image_are_found_all_along():
     screen = scene([[-300, 2.2, 0], [500, 29.7, 0], [100, 900, 0]])
     gradient = jax.grad(lambda screen: jnp.sum(coverage(screen)))(screen)
@@ -237,6 +243,8 @@ def test_odd_triangles_batches_and_vmap(monkeypatch):
     image = jnp.tanh(interpolate(screens, topology, seen))
     one = jax.tree.map(lambda leaf: leaf[2], (image, screens, seen))
     np.testing.assert_allclose(antialias(*one[:2], topology, one[2]), images[2], atol=1e-5)
+    share = antialias(np.ones_like(image), screens, topology, seen)
+    np.testing.assert_allclose(share, 1, atol=1e-6)
     for platform, most in [("gpu", 2**30), ("tpu", 0)]:
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
         monkeypatch.setattr(pairs, "MAX_PAIRS", most)

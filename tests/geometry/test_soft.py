@@ -237,6 +237,7 @@ def test_radius_is_where_the_probability_has_fallen_to_the_least():
     assert sigmoid(-(soft_radius(0.3, 1e-3) ** 2) / 0.3) == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 def test_odd_triangles_batches_and_vmap(monkeypatch):
     screens, topology = occlusion.odd_soup(SIZE, 4)
     screens = np.where(np.abs(screens) > 1e20, np.inf, screens)  # whose squares are not finite

@@ -120,6 +120,7 @@ def test_derivative_of_colours_across_a_fold():
         np.testing.assert_allclose(got[name], due, rtol=0.05, err_msg=name)
 
 
+@pytest.mark.slow
 def test_odd_triangles_batches_and_vmap(monkeypatch):
     screens, topology = occlusion.odd_soup(24, 4)
     ids = np.asarray(rasterize(screens, topology, 24, 24))

@@ -122,6 +122,7 @@ def test_the_flow_moves_coarser_features_by_as_many_image_pixels():
     np.testing.assert_allclose(warped.features[2][:, :-2, :-1], coarse[:, 2:, 1:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_closed_mask_copies_the_reference_in_place():
     net, variables, args = small(mask=True)
     variables = with_flow(variables, 3.0, 1.0)
@@ -157,6 +158,7 @@ def test_sound_changes_the_image_and_not_the_flow():
     np.testing.assert_array_equal(a.flow, b.flow)
 
 
+@pytest.mark.slow
 def test_a_net_without_spectral_norm_has_no_stats():
     _, variables, _ = small(spectral=False)
     assert set(variables) == {"params"}
@@ -177,6 +179,7 @@ def test_a_reference_of_another_size_is_refused():
         net.apply(variables, reference[:, :8], label, audio, train=False)
 
 
+@pytest.mark.slow
 def test_a_renderer_that_starts_from_the_warped_image_shows_it_when_its_head_is_zero():
     net = generator(from_warped=True)
     args = inputs(16, 24)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from facejax.nets import blocks, norms, patches
 
@@ -39,6 +40,7 @@ def test_the_mouth_discriminator_has_the_published_size():
     assert [s.shape for s in scores.scores] == [(1, 11, 11, 1), (1, 7, 7, 1)]
 
 
+@pytest.mark.slow
 def test_a_vector_scores_as_if_it_were_tiled_before_the_image():
     image = jax.random.normal(jax.random.key(1), (2, 20, 15, 3))
     vector = jax.random.normal(jax.random.key(2), (2, 5))

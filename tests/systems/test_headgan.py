@@ -118,6 +118,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     assert float(loss) == pytest.approx(due, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_released_mouth_discriminator_weighs_half():
     for preset, weight in (("paper", 1.0), ("released", 0.5)):
         loss, terms, _, gradient = discriminator_loss(preset)
@@ -237,6 +238,7 @@ def test_spectral_norms_are_near_one_from_the_first_step():
     assert np.linalg.norm(matrix @ u) > 0.9 * np.linalg.svd(matrix, compute_uv=False)[0]
 
 
+@pytest.mark.slow
 def test_both_losses_in_one_program_share_the_generators_forward_pass():
     options = {"levels": 1, "dis_scales": 1, "use_mouth_discriminator": False}
     system, frozen, params, stats = start(**options)
