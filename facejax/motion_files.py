@@ -7,6 +7,7 @@ renderer: `facejax animate ... --motion-out motion.npz`, then `--driving motion.
 import hashlib
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -41,9 +42,10 @@ def save_motion(path: str | os.PathLike, motion: Motion, model: MorphableModel) 
     """
     if not os.fspath(path).endswith(SUFFIX):
         raise InputError(f"{path}: a motion file ends in {SUFFIX}")
-    arrays = {name: np.asarray(value, np.float32) for name, value in motion._asdict().items()}
+    arrays: dict[str, Any] = {"model": np.asarray(model_mark(model))}
+    arrays |= {name: np.asarray(value, np.float32) for name, value in motion._asdict().items()}
     with atomic_path(path) as partial, open(partial, "wb") as file:
-        np.savez(file, model=np.asarray(model_mark(model)), **arrays)
+        np.savez(file, **arrays)
 
 
 def load_motion(path: str | os.PathLike, model: MorphableModel) -> Motion:

@@ -151,5 +151,6 @@ def fit(
         return (optax.apply_updates(scaled, update), state), error
 
     scaled = jax.tree.map(jnp.divide, start, unit)
-    (scaled, _), losses = jax.lax.scan(step, (scaled, adam.init(scaled)), length=steps)
-    return Fitted(jax.tree.map(jnp.multiply, scaled, unit), losses)
+    losses: jax.Array
+    last, losses = jax.lax.scan(step, (scaled, adam.init(scaled)), None, length=steps)
+    return Fitted(jax.tree.map(jnp.multiply, last[0], unit), losses)

@@ -48,7 +48,7 @@ def paint_model(people: int = PAINTED, components: int = COLORS) -> Paint:
         jnp.asarray(base.vertices, jnp.float32),
         jnp.asarray(base.eye_distance, jnp.float32),
     )
-    draw = jax.jit(lambda person: painter.skin(place, lid, person, PAINT_BLUR))
+    draw = jax.jit(lambda person: painter.skin(place, lid, person, jnp.asarray(PAINT_BLUR)))
     colors = np.stack([draw(look.draw(np.random.default_rng(k))) for k in range(people)])
     mean = colors.mean(axis=0)
     _, spread, rows = np.linalg.svd((colors - mean).reshape(people, -1), full_matrices=False)
@@ -63,14 +63,14 @@ def example() -> Example:
     topology = mesh_topology(np.asarray(model.faces), len(model.mean))
     paint, rng = paint_model(), np.random.default_rng(PERSON)
     light = np.asarray(look.draw(rng).light)
-    truth = Scene(
-        pose=np.array(POSES),
-        expression=EXPRESSION * rng.normal(size=(len(POSES), len(model.expression_basis))),
-        identity=IDENTITY * rng.normal(size=len(model.identity_basis)),
-        albedo=rng.normal(size=COLORS),
-        light=light[1:] / light[:1] / SH_CONSTANT,
-    )
-    truth = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), truth)
+    parts = {
+        "pose": POSES,
+        "expression": EXPRESSION * rng.normal(size=(len(POSES), len(model.expression_basis))),
+        "identity": IDENTITY * rng.normal(size=len(model.identity_basis)),
+        "albedo": rng.normal(size=COLORS),
+        "light": light[1:] / light[:1] / SH_CONSTANT,
+    }
+    truth = Scene(**{name: jnp.asarray(value, jnp.float32) for name, value in parts.items()})
     start = jax.tree.map(jnp.zeros_like, truth)._replace(pose=truth.pose + jnp.asarray(OFF))
     backdrop = jnp.full((SIZE * SAMPLES, SIZE * SAMPLES, 3), BACKDROP)
     studio = Studio(model, paint, topology, backdrop)

@@ -11,6 +11,7 @@ import os
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from facejax import (
@@ -128,7 +129,7 @@ class Talker:
         driver = self.driver(Voice(sound, speaker, seed, weights), options)
         if options.motion_out is not None:
             motion_files.save_motion(options.motion_out, driver.motion, self.model)
-        if self.draws == "headgan":
+        if self.renderer is not None and face is not None and self.draws == "headgan":
             animator = Animator(self.renderer)
             return animator.draw(face, driver, out, options._replace(motion_out=None))
         return write_pictures(out, self._pictures(face, driver, speaker, options, size), driver)
@@ -162,7 +163,7 @@ class Talker:
         if self.renderer is not None:
             ids = speakers.as_text(self.renderer.system.frozen["appearance"]["ids"])
             shown = speaker if speaker in ids else None
-            made = made._replace(identity=own_identity(self.renderer, shown))
+            made = made._replace(identity=jnp.asarray(own_identity(self.renderer, shown)))
             return render_motion(self.renderer, made, shown)
         if face is None:
             return head_video.draw_head(self.model, made, head_video.plain(self.model), size)
