@@ -13,6 +13,7 @@ from facejax.benchmarks.cases import Case, Scene, Setting, cases, scene
 from facejax.benchmarks.compare import OURS, Contest, Row, Section
 from facejax.benchmarks.goals import Goal
 from facejax.benchmarks.timing import Contender, compiled
+from facejax.geometry.frames import over_frames, sum_over_frames
 from facejax.geometry.mesh import MeshTopology
 from facejax.geometry.rasterize import fragments, interpolate, rasterize
 
@@ -29,18 +30,25 @@ def surface(screen: jax.Array, topology: MeshTopology, px: int) -> Any:
 
 def image(screen: jax.Array, colors: jax.Array, topology: MeshTopology, px: int) -> jax.Array:
     """[B, V, 3], [V, C] -> [B, px, px, C]."""
-    return interpolate(colors, topology, surface(screen, topology, px))
+    draw = lambda frame: interpolate(colors, topology, surface(frame, topology, px))
+    return over_frames(draw, screen.shape[:1], screen)
 
 
 def gradients(
-    screen: jax.Array, colors: jax.Array, target: jax.Array, topology: MeshTopology, px: int
+    screens: jax.Array, colors: jax.Array, targets: jax.Array, topology: MeshTopology, px: int
 ) -> Any:
-    """The mean square distance to `target`, and its gradients to vertices and colours."""
+    """The mean square distance to the targets, and its gradients to vertices and colours."""
 
-    def loss(screen: jax.Array, colors: jax.Array) -> jax.Array:
-        return jnp.mean((image(screen, colors, topology, px) - target) ** 2)
+    def loss(screen: jax.Array, colors: jax.Array, target: jax.Array) -> jax.Array:
+        drawn = interpolate(colors, topology, surface(screen, topology, px))
+        return jnp.mean((drawn - target) ** 2) / len(screens)
 
-    return jax.value_and_grad(loss, argnums=(0, 1))(screen, colors)
+    def one_frame(frame: tuple) -> tuple:
+        screen, target = frame
+        value, (to_screen, to_colors) = jax.value_and_grad(loss, (0, 1))(screen, colors, target)
+        return (value, to_colors), to_screen
+
+    return sum_over_frames(one_frame, (screens, targets))
 
 
 DRAWINGS: dict[str, Callable[..., Any]] = {

@@ -54,7 +54,9 @@ def span(low: jax.Array, high: jax.Array, size: int) -> tuple[jax.Array, jax.Arr
     return first, jnp.maximum(last - first + 1, 0), finite
 
 
-def fold(boxes: Boxes, step: int, update: Callable[[Any, Pairs], Any], state: Any) -> Any:
+def fold(
+    boxes: Boxes, step: int, update: Callable[[Any, Pairs], Any], state: Any, skip: int = 0
+) -> Any:
     """Returns the last state of `state = update(state, pairs)` over the whole list of pairs.
 
     Args:
@@ -62,18 +64,22 @@ def fold(boxes: Boxes, step: int, update: Callable[[Any, Pairs], Any], state: An
       step: pairs handed to one call of `update`.
       update: pure; called in a `lax.while_loop`, in the order of the boxes.
       state: the first state.
+      skip: pixels of each box, row by row from its first, that are left out.
     """
-    end = jnp.cumsum(boxes.size_x * boxes.size_y, dtype=jnp.int32)
-    total, start = end[-1], end - boxes.size_x * boxes.size_y
+    count = jnp.maximum(boxes.size_x * boxes.size_y - skip, 0)
+    end = jnp.cumsum(count, dtype=jnp.int32)
+    total, start = end[-1], end - count
 
     def body(carry: tuple) -> tuple:
         low, state = carry
-        return low + step, update(state, _expand(boxes, start, total, low, step))
+        return low + step, update(state, _expand(boxes, start, total, low, step, skip))
 
     return lax.while_loop(lambda carry: carry[0] < total, body, (jnp.int32(0), state))[1]
 
 
-def _expand(boxes: Boxes, start: jax.Array, total: jax.Array, low: jax.Array, step: int) -> Pairs:
+def _expand(
+    boxes: Boxes, start: jax.Array, total: jax.Array, low: jax.Array, step: int, skip: int
+) -> Pairs:
     """Returns pairs low .. low + step of the list in which box n begins at start[n]."""
     relative = start - low
     begun = jnp.sum(relative < 0, dtype=jnp.int32)
@@ -81,8 +87,20 @@ def _expand(boxes: Boxes, start: jax.Array, total: jax.Array, low: jax.Array, st
     marks = marks.at[jnp.where(relative < 0, step, relative)].add(1, mode="drop")
     box = begun - 1 + jnp.cumsum(marks, dtype=jnp.int32)
     number = low + jnp.arange(step, dtype=jnp.int32)
-    place = number - rows(start, box)
+    place = number - rows(start, box) + skip
     size_x = jnp.maximum(rows(boxes.size_x, box), 1)  # empty boxes own places past the list's end
-    row = place // size_x
+    row = _quotient(place, size_x)
     column = rows(boxes.first_x, box) + place - row * size_x
     return Pairs(box, column, rows(boxes.first_y, box) + row, number < total)
+
+
+def _quotient(number: jax.Array, divisor: jax.Array) -> jax.Array:
+    """Returns number // divisor for 0 <= number < 2^30, divisor >= 1 and quotients below 2^20.
+
+    Processors divide floats many at once and integers one by one. The float quotient is off by less
+    than one, which the remainder tells.
+    """
+    inverse = 1.0 / divisor.astype(jnp.float32)
+    guess = (number.astype(jnp.float32) * inverse).astype(jnp.int32)
+    remainder = number - guess * divisor
+    return guess + (remainder >= divisor).astype(jnp.int32) - (remainder < 0).astype(jnp.int32)

@@ -3,10 +3,12 @@
 Frame: image pixels, x right, y down, z away from the viewer (smaller is nearer); the centre of
 pixel (row i, column j) is (j + 0.5, i + 0.5). `rasterize` chooses triangles and has no gradient;
 `fragments` recomputes from its choice, differentiably, what lies under each pixel centre.
+
+Cameras are affine, or pinholes (`perspective=True`, after `perspective.project_perspective`):
+then z is the depth along the optical axis, > 0, and surfaces are flat in space, not in (x, y, z).
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +16,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from facejax import checks
-from facejax.geometry import pairs, zbuffer
+from facejax.geometry import corners, pairs, zbuffer
+from facejax.geometry.frames import over_frames, remembering_inputs
 from facejax.geometry.mesh import MeshTopology, mesh_topology
 
 __all__ = ["Fragments", "MeshTopology", "fragments", "interpolate", "mesh_topology", "rasterize"]
 
 CULLS = ("none", "back", "front")
 BACKENDS = ("auto", "scatter64", "scatter32", "sort", "brute")
-MIN_PAIRS_PER_STEP = 1024
 
 
 class Fragments(NamedTuple):
@@ -34,7 +36,8 @@ class Fragments(NamedTuple):
 
 
 @functools.partial(
-    jax.jit, static_argnames=("height", "width", "cull", "backend", "pairs_per_step")
+    jax.jit,
+    static_argnames=("height", "width", "cull", "perspective", "backend", "pairs_per_step"),
 )
 def rasterize(
     screen: jax.Array,
@@ -43,6 +46,7 @@ def rasterize(
     width: int,
     *,
     cull: str = "none",
+    perspective: bool = False,
     backend: str = "auto",
     pairs_per_step: int | None = None,
 ) -> jax.Array:
@@ -58,12 +62,14 @@ def rasterize(
       height: H.
       width: W.
       cull: triangles to leave out: "none", "back" (clockwise for the viewer) or "front".
+      perspective: the depths are those of a pinhole camera. Triangles with a depth of 0 or less
+        are not drawn.
       backend: how triangles compete for a pixel; all give the same bits. "scatter64" (one 64-bit
         scatter), "scatter32" (two 32-bit ones), "sort" (no scatter), "brute" (every triangle at
         every pixel), "auto" (sort on TPU, else scatter64).
       pairs_per_step: (triangle, pixel) candidates looked at in one turn of the loop; by default
-        1.5 a pixel, of one frame on CPU and of the whole batch elsewhere. Changes time and memory
-        only.
+        0.5 to 1.5 a pixel, of one frame on CPU and of the whole batch elsewhere. Changes time and
+        memory only.
 
     Returns:
       [..., H, W] int32, -1 where the pixel is empty.
@@ -82,6 +88,10 @@ def rasterize(
         raise ValueError(f"cull={cull!r}, backend={backend!r}; due: one of {CULLS}, {BACKENDS}")
     batch = screen.shape[:-2]
     vertices = lax.stop_gradient(screen).astype(jnp.float32).reshape(-1, *screen.shape[-2:])
+    if perspective:  # 1 / z is linear on the screen
+        z = vertices[..., 2:]
+        inverse = jnp.where(z > 0, -1.0 / jnp.where(z > 0, z, 1.0), jnp.nan)
+        vertices = jnp.concatenate([vertices[..., :2], inverse], axis=-1)
     if topology.faces.shape[1] == 0 or vertices.shape[0] == 0:
         return jnp.full((*batch, height, width), -1, jnp.int32)
     search = _searcher(height, width, cull, backend, pairs_per_step)
@@ -134,13 +144,12 @@ def _search(
     tri = jax.vmap(lambda frame: zbuffer.triangles(frame, faces, height, width, cull))(vertices)
 
     def brute() -> jax.Array:
-        return lax.map(lambda frame: zbuffer.brute(frame, height, width), tri)
+        return lax.map(lambda frame: zbuffer.brute(frame, size), tri)
 
     if backend == "brute":
         return brute()
-    step = pairs_per_step or max(MIN_PAIRS_PER_STEP, 3 * len(vertices) * height * width // 2)
     resolver = zbuffer.RESOLVERS[backend]
-    search = functools.partial(zbuffer.search, tri, height * width, width, step, resolver)
+    search = functools.partial(zbuffer.search, tri, size, pairs_per_step, resolver)
     boxes = tri.boxes
     if boxes.size_x.size * height * width <= pairs.MAX_PAIRS:
         return search()
@@ -148,8 +157,15 @@ def _search(
     return lax.cond(count <= pairs.MAX_PAIRS, search, brute)
 
 
-@jax.jit
-def fragments(screen: jax.Array, topology: MeshTopology, triangle_id: jax.Array) -> Fragments:
+@functools.partial(jax.jit, static_argnames=("perspective", "deterministic"))
+def fragments(
+    screen: jax.Array,
+    topology: MeshTopology,
+    triangle_id: jax.Array,
+    *,
+    perspective: bool = False,
+    deterministic: bool = False,
+) -> Fragments:
     """Returns the surface point that each pixel centre sees, differentiable in the vertices.
 
     The choice of triangles is held fixed. Weights that rounding pushed out of [0, 1] are put back
@@ -160,22 +176,51 @@ def fragments(screen: jax.Array, topology: MeshTopology, triangle_id: jax.Array)
       screen: [..., V, 3] vertices in pixels.
       topology: the mesh.
       triangle_id: [..., H, W] from `rasterize`.
+      perspective: the depths are those of a pinhole camera: the weights are those of the point in
+        space, not on the screen, and so is the depth.
+      deterministic: the gradient is summed in one fixed order on every device, by sorting instead
+        of atomic additions; see `corners.corner_rows`.
     """
     checks.shapes(screen=(screen, "... V 3"), corner_table=(topology.corner_table, "V D"))
     checks.shapes(triangle_id=(triangle_id, "... H W"))
-    height, width = triangle_id.shape[-2:]
-    corners = _corner_rows(screen, topology, triangle_id)
-    ones = (1,) * (triangle_id.ndim - 2)
-    centre_x = (jnp.arange(width, dtype=screen.dtype) + 0.5).reshape(*ones, 1, width)
-    centre_y = (jnp.arange(height, dtype=screen.dtype) + 0.5).reshape(*ones, height, 1)
-    (ax, ay), (bx, by), (cx, cy) = (
-        (corner[..., 0] - centre_x, corner[..., 1] - centre_y) for corner in corners
+    if screen.shape[:-2] != triangle_id.shape[:-2]:
+        raise ValueError(
+            f"screen has batch axes {screen.shape[:-2]}, triangle_id has {triangle_id.shape[:-2]}"
+        )
+
+    def look(frame: tuple) -> tuple:
+        screen, triangle_id = frame
+        ids = triangle_id.reshape(-1)
+        places = corners.corner_rows(screen, topology, ids, deterministic)
+        y, x = jnp.meshgrid(
+            *(jnp.arange(n, dtype=screen.dtype) + 0.5 for n in triangle_id.shape), indexing="ij"
+        )
+        (ax, ay), (bx, by), (cx, cy) = (
+            (corner[:, 0] - x.reshape(-1), corner[:, 1] - y.reshape(-1)) for corner in places
+        )
+        areas = (bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx)
+        weights, z = _weights(areas, ids >= 0), [corner[:, 2] for corner in places]
+        if perspective:
+            weights, depth = _in_space(weights, z)
+        else:
+            depth = weights[0] * z[0] + weights[1] * z[1] + weights[2] * z[2]
+        barycentric = jnp.stack(weights, axis=-1).reshape(*triangle_id.shape, 3)
+        return barycentric, depth.reshape(triangle_id.shape)
+
+    barycentric, depth = over_frames(
+        remembering_inputs(look), screen.shape[:-2], (screen, triangle_id)
     )
-    areas = (bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx)
-    weights = _weights(areas, triangle_id >= 0)
-    z = [corner[..., 2] for corner in corners]
-    depth = weights[0] * z[0] + weights[1] * z[1] + weights[2] * z[2]
-    return Fragments(triangle_id, jnp.stack(weights, axis=-1), depth, triangle_id >= 0)
+    return Fragments(triangle_id, barycentric, depth, triangle_id >= 0)
+
+
+def _in_space(weights: list[jax.Array], z: list[jax.Array]) -> tuple[list[jax.Array], jax.Array]:
+    """Returns the weights of points in space, of weights on the screen, and the points' depths."""
+    parts = [
+        weight / jnp.where(depth > 0, depth, 1.0) for weight, depth in zip(weights, z, strict=True)
+    ]
+    total = parts[0] + parts[1] + parts[2]  # 1 / depth, or 0 where there is nothing
+    depth = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
+    return [part * depth for part in parts], depth
 
 
 def _weights(areas: tuple[jax.Array, ...], mask: jax.Array) -> list[jax.Array]:
@@ -193,12 +238,14 @@ def _weights(areas: tuple[jax.Array, ...], mask: jax.Array) -> list[jax.Array]:
     ]
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("deterministic",))
 def interpolate(
     attributes: jax.Array,
     topology: MeshTopology,
     fragments: Fragments,
     background: float | jax.Array = 0.0,
+    *,
+    deterministic: bool = False,
 ) -> jax.Array:
     """Returns vertex attributes, interpolated linearly over the triangles, at each pixel.
 
@@ -207,35 +254,27 @@ def interpolate(
       topology: the mesh; one with other faces in the same order (texture seams) is welcome.
       fragments: from `fragments`.
       background: value of empty pixels, a scalar or [C].
+      deterministic: the gradient to the attributes is summed in one fixed order on every device.
 
     Returns:
       [..., H, W, C], differentiable in the attributes and in the fragments' weights.
     """
     checks.shapes(attributes=(attributes, "... V C"), corner_table=(topology.corner_table, "V D"))
-    rows = _corner_rows(attributes, topology, fragments.triangle_id)
-    a, b, c = (fragments.barycentric[..., i : i + 1] * row for i, row in enumerate(rows))
-    return jnp.where(fragments.mask[..., None], a + b + c, jnp.broadcast_to(background, a.shape))
+    batch = fragments.triangle_id.shape[:-2]
+    shared = attributes.ndim == 2
+    if not shared and attributes.shape[:-2] != batch:
+        raise ValueError(f"attributes have batch axes {attributes.shape[:-2]}, fragments {batch}")
 
+    def paint(frame: tuple) -> jax.Array:
+        own, triangle_id, barycentric = frame
+        table, ids = attributes if shared else own, triangle_id.reshape(-1)
+        found = corners.corner_rows(table, topology, ids, deterministic)
+        weights = barycentric.reshape(-1, 3)
+        a, b, c = (weights[:, i : i + 1] * row for i, row in enumerate(found))
+        return (a + b + c)[:, : table.shape[1]].reshape(*triangle_id.shape, -1)
 
-def _corner_rows(
-    table: jax.Array, topology: MeshTopology, triangle_id: jax.Array
-) -> list[jax.Array]:
-    """[..., V, C] table, [..., H, W] -> rows [..., H, W, C] of each corner of the pixel's triangle.
-
-    Three gathers of whole rows from one flat table: a [..., H, W, 3, C] gather is many times
-    slower. Rows of empty pixels are zero, so that no NaN of the mesh can reach them.
-    """
-    batch = triangle_id.shape[:-2]
-    num_vertices, channels = table.shape[-2:]
-    if table.ndim > 2 and table.shape[:-2] != batch:
-        raise ValueError(f"vertices have batch axes {table.shape[:-2]}, triangle_id has {batch}")
-    if topology.faces.shape[1] == 0:
-        return [jnp.zeros((*triangle_id.shape, channels), table.dtype)] * 3
-    frame = jnp.arange(math.prod(batch) if table.ndim > 2 else 1, dtype=jnp.int32) * num_vertices
-    frame = frame.reshape(*(batch if table.ndim > 2 else (1,) * len(batch)), 1, 1)
-    faces = jnp.asarray(topology.faces)
-    flat = table.reshape(-1, channels)
-    triangle = jnp.maximum(triangle_id, 0)
-    vertex = [pairs.rows(corner, triangle) + frame for corner in faces]
-    seen = (triangle_id >= 0)[..., None]
-    return [jnp.where(seen, pairs.rows(flat, index), 0.0) for index in vertex]
+    own = None if shared else attributes
+    image = over_frames(
+        remembering_inputs(paint), batch, (own, fragments.triangle_id, fragments.barycentric)
+    )
+    return jnp.where(fragments.mask[..., None], image, jnp.broadcast_to(background, image.shape))

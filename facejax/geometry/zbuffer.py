@@ -5,8 +5,9 @@ Frame: pixels, x right, y down, z away from the viewer (smaller is nearer); the 
 edges included. Equal depths go to the lowest triangle number.
 
 Every triangle is expanded to the pixel centres inside its bounding box, and the (triangle, pixel)
-pairs compete for their pixels step by step (`pairs`). The back ends differ only in how; all return
-the same bits.
+pairs compete for their pixels: the first pixel of every box at once, which is all there is to most
+triangles of a dense mesh, and the others step by step (`pairs`). The back ends differ only in how
+pairs compete; all return the same bits.
 """
 
 from collections.abc import Callable
@@ -18,11 +19,13 @@ from jax import lax
 
 from facejax.geometry.pairs import Boxes, Pairs, fold, rows, span
 
-# Compilers contract a*b - c*d to a fused multiply-add, after which the two triangles at an edge no
-# longer compute opposite numbers and may both refuse a centre on it. The tolerance, a few roundings
-# of the products, lets both claim it; the depth test then decides.
+# The two triangles at an edge round it differently and may both refuse a centre on it. The
+# tolerance, a few roundings of the products, lets both claim it; the depth test then decides.
 TOLERANCE = 2.0**-22
 MIN_DOUBLE_AREA = 1e-12  # px^2; thinner triangles are degenerate and cover nothing
+# Planes are prepared once a triangle where there are this many pixels a triangle or more, and once
+# a pair where there are fewer: then most triangles have no pixel, or one.
+PIXELS_PREPARED = 2
 
 _FAR = 0xFFFFFFFF  # the key of an empty pixel; no finite depth has these bits
 
@@ -44,6 +47,23 @@ class Triangles(NamedTuple):
     boxes: Boxes
 
 
+class Plane(NamedTuple):
+    """A linear function of the pixel, counted from the first of the triangle's box."""
+
+    first: jax.Array  # its value there
+    column: jax.Array  # its rise a column
+    row: jax.Array  # its rise a row
+
+
+class Planes(NamedTuple):
+    """All that the test of a pixel needs of its triangle."""
+
+    edges: tuple[Plane, Plane, Plane]  # >= 0 inside and, by a tolerance, on the edge
+    depth: Plane
+    near: jax.Array
+    far: jax.Array
+
+
 class Candidates(NamedTuple):
     """What competes in one step."""
 
@@ -59,28 +79,62 @@ def depth_key(depth: jax.Array) -> jax.Array:
     return jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(0x80000000))
 
 
-def cover(
-    pixel_x: jax.Array, pixel_y: jax.Array, x: Corners, y: Corners, z: Corners
-) -> tuple[jax.Array, jax.Array]:
-    """Returns whether pixel centres lie inside triangles (bool) and the depth there."""
-    ax, bx, cx = (corner - pixel_x for corner in x)
-    ay, by, cy = (corner - pixel_y for corner in y)
+def planes(tri: Triangles) -> Planes:
+    """Returns the planes of triangles; degenerate ones have edges that no pixel is inside of.
+
+    Values are single products and sums of two, so that compilers, which contract a * b + c to a
+    fused operation, have no choice that could change the bits from one back end to another.
+    """
+    left, top = (
+        first.astype(jnp.float32) + jnp.float32(0.5)
+        for first in (tri.boxes.first_x, tri.boxes.first_y)
+    )
+    wide, high = (size.astype(jnp.float32) for size in (tri.boxes.size_x, tri.boxes.size_y))
+    ax, bx, cx = (corner - left for corner in tri.x)
+    ay, by, cy = (corner - top for corner in tri.y)
 
     def edge(ux: jax.Array, uy: jax.Array, vx: jax.Array, vy: jax.Array) -> tuple:
-        p, q = ux * vy, uy * vx
-        return p - q, TOLERANCE * (jnp.abs(p) + jnp.abs(q))
+        p, q, column, row = ux * vy, uy * vx, uy - vy, vx - ux
+        size = jnp.abs(p) + jnp.abs(q) + jnp.abs(column) * wide + jnp.abs(row) * high
+        return Plane(p - q, column, row), TOLERANCE * size
 
-    (ea, ta), (eb, tb), (ec, tc) = edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by)
-    area = ea + eb + ec
-    clockwise = (ea >= -ta) & (eb >= -tb) & (ec >= -tc)
-    counter = (ea <= ta) & (eb <= tb) & (ec <= tc)
-    inside = (clockwise | counter) & (jnp.abs(area) > ta + tb + tc + MIN_DOUBLE_AREA)
-    inverse = 1.0 / jnp.where(inside, area, 1.0)
-    depth = ea * inverse * z.a + eb * inverse * z.b + ec * inverse * z.c
-    nearest = jnp.minimum(jnp.minimum(z.a, z.b), z.c)
-    farthest = jnp.maximum(jnp.maximum(z.a, z.b), z.c)
-    # A sliver's weights may leave [0, 1]; its depth must not leave the triangle.
-    return inside, jnp.clip(depth, nearest, farthest)
+    corners = ((bx, by, cx, cy), (cx, cy, ax, ay), (ax, ay, bx, by))
+    (of_a, slack_a), (of_b, slack_b), (of_c, slack_c) = (edge(*pair) for pair in corners)
+    area = of_a.first + of_b.first + of_c.first
+    solid = jnp.abs(area) > slack_a + slack_b + slack_c + MIN_DOUBLE_AREA
+    inverse = 1.0 / jnp.where(solid, area, 1.0)
+    sign = jnp.where(area < 0, jnp.float32(-1.0), jnp.float32(1.0))
+
+    def inwards(plane: Plane, slack: jax.Array) -> Plane:
+        first = jnp.where(solid, plane.first * sign + slack, -jnp.inf)
+        return Plane(first, plane.column * sign, plane.row * sign)
+
+    over_b, over_c = (tri.z.b - tri.z.a) * inverse, (tri.z.c - tri.z.a) * inverse
+    rise = Plane(*(b * over_b + c * over_c for b, c in zip(of_b, of_c, strict=True)))
+    return Planes(
+        (inwards(of_a, slack_a), inwards(of_b, slack_b), inwards(of_c, slack_c)),
+        rise._replace(first=tri.z.a + rise.first),
+        _extreme(jnp.minimum, tri.z),
+        _extreme(jnp.maximum, tri.z),
+    )
+
+
+def cover(found: Planes, column: jax.Array, row: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns whether pixels lie inside their triangles (bool) and the depth there.
+
+    Args:
+      found: the triangle of each pixel.
+      column: int32, counted from the first of the triangle's box.
+      row: int32, likewise.
+    """
+    column, row = column.astype(jnp.float32), row.astype(jnp.float32)
+
+    def value(plane: Plane) -> jax.Array:
+        return plane.column * column + (plane.row * row + plane.first)
+
+    a, b, c = (value(edge) >= 0 for edge in found.edges)
+    # A sliver's plane may be steep; its depth must not leave the triangle.
+    return a & b & c, jnp.clip(value(found.depth), found.near, found.far)
 
 
 def triangles(screen: jax.Array, faces: jax.Array, height: int, width: int, cull: str) -> Triangles:
@@ -119,55 +173,69 @@ class Resolver(NamedTuple):
 
 
 def search(
-    tri: Triangles, frame_pixels: int, width: int, step: int, resolver: Resolver
+    tri: Triangles, size: tuple[int, int], step: int | None, resolver: Resolver
 ) -> jax.Array:
     """Returns the nearest triangle of every pixel, by working off the list of pairs.
 
     Args:
       tri: triangles of B frames, [B, F] each, F > 0.
-      frame_pixels: H * W.
-      width: W.
-      step: pairs looked at in one turn of the loop.
+      size: height and width of the frames.
+      step: pairs looked at in one turn of the loop; None: as many as is quick.
       resolver: one of `RESOLVERS`; scatter64 must be traced with 64-bit types enabled.
 
     Returns:
       [B, H * W] int32, -1 where nothing is covered.
     """
-    num_frames, num_faces = tri.boxes.size_x.shape
+    (num_frames, num_faces), (height, width) = tri.boxes.size_x.shape, size
     tri = jax.tree.map(lambda leaf: leaf.reshape(-1), tri)
+    boxes = tri.boxes
+    prepared = num_faces * PIXELS_PREPARED <= height * width
+    table = lax.optimization_barrier(planes(tri)) if prepared else tri
+    step = step or default_step(num_frames * height * width, prepared)
+
+    def candidates(pairs: Pairs, found: Any) -> Candidates:
+        found = found if prepared else planes(found)
+        first_x, first_y = rows(boxes.first_x, pairs.box), rows(boxes.first_y, pairs.box)
+        inside, depth = cover(found, pairs.column - first_x, pairs.row - first_y)
+        pixel, triangle = pairs.row * width + pairs.column, pairs.box
+        if num_frames > 1:
+            frame = lax.div(pairs.box, jnp.int32(num_faces))
+            pixel, triangle = pixel + frame * (height * width), triangle - frame * num_faces
+        return Candidates(pixel, depth_key(depth), triangle, inside & pairs.live)
 
     def update(state: Any, pairs: Pairs) -> Any:
-        x, y, z = (
-            Corners(*(rows(corner, pairs.box) for corner in axis)) for axis in (tri.x, tri.y, tri.z)
-        )
-        half = jnp.float32(0.5)
-        column, row = pairs.column.astype(jnp.float32), pairs.row.astype(jnp.float32)
-        inside, depth = cover(column + half, row + half, x, y, z)
-        frame = pairs.box // num_faces
-        pixel = frame * frame_pixels + pairs.row * width + pairs.column
-        triangle = pairs.box - frame * num_faces
-        candidates = Candidates(pixel, depth_key(depth), triangle, inside & pairs.live)
-        return resolver.update(state, candidates)
+        found = jax.tree.map(lambda leaf: rows(leaf, pairs.box), table)
+        return resolver.update(state, candidates(pairs, found))
 
-    state = fold(tri.boxes, step, update, resolver.empty(num_frames * frame_pixels))
-    return _identity(resolver.winners(state)).reshape(num_frames, frame_pixels)
+    every = jnp.arange(boxes.size_x.size, dtype=jnp.int32)
+    some = (boxes.size_x > 0) & (boxes.size_y > 0)
+    firsts = candidates(Pairs(every, boxes.first_x, boxes.first_y, some), table)
+    state = resolver.update(resolver.empty(num_frames * height * width), firsts)
+    state = fold(boxes, step, update, state, skip=1)
+    return _identity(resolver.winners(state)).reshape(num_frames, height * width)
 
 
-def brute(tri: Triangles, height: int, width: int) -> jax.Array:
+def default_step(num_pixels: int, prepared: bool) -> int:
+    """Returns how many pairs to look at in one turn: all of a frame, as far as one can tell."""
+    return max(1024, 3 * num_pixels // 2 if prepared else num_pixels // 2)
+
+
+def brute(tri: Triangles, size: tuple[int, int]) -> jax.Array:
     """Returns what `search` returns for one frame, [H * W], by trying every triangle everywhere."""
-    half = jnp.float32(0.5)
-    pixel_y, pixel_x = jnp.meshgrid(
-        jnp.arange(height, dtype=jnp.float32) + half,
-        jnp.arange(width, dtype=jnp.float32) + half,
-        indexing="ij",
+    height, width = size
+    row, column = jnp.meshgrid(
+        jnp.arange(height, dtype=jnp.int32), jnp.arange(width, dtype=jnp.int32), indexing="ij"
     )
+    table = lax.optimization_barrier(planes(tri))
 
     def body(index: jax.Array, state: tuple) -> tuple:
         key, winner = state
-        one = jax.tree.map(lambda leaf: leaf[index], tri)
-        inside, depth = cover(pixel_x, pixel_y, one.x, one.y, one.z)
+        one, box = jax.tree.map(lambda leaf: leaf[index], (table, tri.boxes))
+        x, y = column - box.first_x, row - box.first_y
+        inside, depth = cover(one, x, y)
+        inside &= (x >= 0) & (x < box.size_x) & (y >= 0) & (y < box.size_y)
         candidate = depth_key(depth)
-        nearer = inside & (one.boxes.size_x > 0) & (one.boxes.size_y > 0) & (candidate < key)
+        nearer = inside & (candidate < key)
         winner = jnp.where(nearer, index.astype(jnp.uint32), winner)
         return jnp.where(nearer, candidate, key), winner
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facejax.geometry.perspective import from_face3d, project_perspective
-from facejax.geometry.rasterize import mesh_topology, rasterize
+from facejax.geometry.rasterize import fragments, interpolate, mesh_topology, rasterize
 from facejax.geometry.rotations import euler_to_matrix
 
 
@@ -54,3 +54,77 @@ def test_wrong_arguments_are_refused():
         project_perspective(jnp.zeros((3, 3)), inner, outer, near=0)
     with pytest.raises(ValueError, match="extrinsics"):
         project_perspective(jnp.zeros((3, 3)), inner, outer[:2])
+
+
+def rays(inner, height, width):
+    """Directions [H, W, 3] through pixel centres, of depth 1."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(inner.astype(float)).T
+
+
+def struck(corners, direction):
+    """Weights [H, W, 3] of the points where rays meet a triangle's plane, and their depths."""
+    weight = direction @ np.linalg.inv(corners.astype(float))  # direction = sum of w_k corner_k
+    total = weight.sum(-1, keepdims=True)
+    weight = weight / total
+    return weight, (weight @ corners)[..., 2]
+
+
+def test_pinhole_images_are_those_of_rays_through_space():
+    inner, _ = camera()
+    rng = np.random.default_rng(3)
+    corners = rng.normal(size=(12, 3, 3)) * [1.2, 1.0, 1.5] + [0, 0, 5]  # steep, and crossing
+    points, topology = (
+        np.float32(corners.reshape(-1, 3)),
+        mesh_topology(np.arange(36).reshape(12, 3), 36),
+    )
+    screen = project_perspective(points, inner, np.eye(3, 4, dtype=np.float32))
+    number = rasterize(screen, topology, 48, 64, perspective=True)
+    seen = fragments(screen, topology, number, perspective=True)
+    weights, depths = zip(
+        *(struck(c, rays(inner, 48, 64)) for c in points.reshape(12, 3, 3)), strict=True
+    )
+    weights, depths = np.stack(weights), np.stack(depths)
+    inside = (weights >= 0).all(-1) & (depths > 0)
+    nearest = np.where(inside, depths, np.inf)
+    due = np.where(inside.any(0), nearest.argmin(0), -1)
+    second = np.sort(nearest, 0)[1]
+    sure = (np.abs(weights).min((0, -1)) > 1e-3) & ~(second - nearest.min(0) < 1e-3)
+    assert sure.mean() > 0.8 and len(np.unique(due[sure])) > 8
+    np.testing.assert_array_equal(np.asarray(number)[sure], due[sure])
+    drawn = sure & (due >= 0)
+    row, column = np.nonzero(drawn)
+    np.testing.assert_allclose(
+        seen.barycentric[row, column], weights[due[row, column], row, column], atol=1e-4
+    )
+    np.testing.assert_allclose(seen.depth[row, column], nearest.min(0)[drawn], rtol=1e-5)
+    flat = rasterize(screen, topology, 48, 64)  # depths that are linear on the screen
+    assert (np.asarray(flat)[sure] != due[sure]).any()
+
+
+def test_gradients_through_a_pinhole_equal_finite_differences():
+    inner, _ = camera()
+    rng = np.random.default_rng(4)
+    corners = rng.normal(size=(4, 3, 3)) * [1.2, 1.0, 0.5] + [0, 0, 5]
+    topology = mesh_topology(np.arange(12).reshape(4, 3), 12)
+    with jax.enable_x64(True):
+        points, colors = jnp.asarray(corners.reshape(-1, 3)), jnp.asarray(rng.normal(size=(12, 2)))
+        project = lambda points: project_perspective(points, inner, np.eye(3, 4))
+        number = rasterize(project(points), topology, 24, 32, perspective=True)
+        weight = jnp.asarray(rng.normal(size=(24, 32, 2)))
+
+        def loss(points):
+            seen = fragments(project(points), topology, number, perspective=True)
+            image = interpolate(colors, topology, seen)
+            return jnp.sum(weight * image) + jnp.sum(weight[..., 0] * seen.depth)
+
+        step, direction = 1e-6, jnp.asarray(rng.normal(size=(12, 3)))
+        due = (loss(points + step * direction) - loss(points - step * direction)) / (2 * step)
+        np.testing.assert_allclose(jnp.sum(jax.grad(loss)(points) * direction), due, rtol=1e-6)
+
+
+def test_depths_of_a_pinhole_that_are_not_positive_are_not_drawn():
+    screen = np.array([[2, 2, 3], [20, 2, 3], [2, 20, -1], [2, 20, 2]], np.float32)
+    topology = mesh_topology(np.array([[0, 1, 2], [0, 1, 3]]), 4)
+    number = rasterize(screen, topology, 24, 32, perspective=True)
+    assert set(np.unique(number)) == {-1, 1}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facejax.geometry.rasterize import mesh_topology, rasterize
-from facejax.geometry.zbuffer import Corners, cover, depth_key
+from facejax.geometry.zbuffer import cover, depth_key, planes, triangles
 
 
 def test_keys_are_ordered_as_depths():
@@ -17,15 +17,22 @@ def test_keys_are_ordered_as_depths():
 
 def test_depth_of_slivers_stays_between_their_corners():
     rng = np.random.default_rng(0)
-    start, end = rng.uniform(0, 50, (2, 20000, 2))
-    middle = start + rng.uniform(size=(20000, 1)) * (end - start)
+    pixel = rng.integers(10, 40, (20000, 2))
+    centre, turn = pixel + 0.5, rng.uniform(0, 2 * np.pi, 20000)
+    along = np.stack([np.cos(turn), np.sin(turn)], -1)
+    start, end, middle = (
+        centre + rng.uniform(*reach, (20000, 1)) * along for reach in ((-9, 0), (0, 9), (-1, 1))
+    )
     middle += rng.normal(0, 1e-5, (20000, 2))
-    corners = np.stack([start, end, middle], 1).astype(np.float32)
-    pixel = (start + rng.uniform(size=(20000, 1)) * (end - start)).astype(np.float32)
-    z = rng.normal(size=(20000, 3)).astype(np.float32)
-    x, y = (Corners(*corners[..., axis].T) for axis in range(2))
-    inside, depth = cover(*pixel.T, x, y, Corners(*z.T))
+    z = rng.normal(size=(20000, 3))
+    corners = np.concatenate([np.stack([start, end, middle], 1), z[..., None]], -1)
+    screen = corners.reshape(-1, 3).astype(np.float32)
+    faces = jnp.arange(60000, dtype=jnp.int32).reshape(-1, 3).T
+    tri = triangles(jnp.asarray(screen), faces, 50, 50, "none")
+    x, y = (pixel - np.stack([tri.boxes.first_x, tri.boxes.first_y], -1)).T
+    inside, depth = cover(planes(tri), x, y)
     inside, depth = np.asarray(inside), np.asarray(depth)
+    z = z.astype(np.float32)
     assert inside.sum() > 100
     assert (depth >= z.min(1))[inside].all() and (depth <= z.max(1))[inside].all()
 
