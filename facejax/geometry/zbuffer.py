@@ -80,11 +80,7 @@ def depth_key(depth: jax.Array) -> jax.Array:
 
 
 def planes(tri: Triangles) -> Planes:
-    """Returns the planes of triangles; degenerate ones have edges that no pixel is inside of.
-
-    Values are single products and sums of two, so that compilers, which contract a * b + c to a
-    fused operation, have no choice that could change the bits from one back end to another.
-    """
+    """Returns the planes of triangles; degenerate ones have edges that no pixel is inside of."""
     left, top = (
         first.astype(jnp.float32) + jnp.float32(0.5)
         for first in (tri.boxes.first_x, tri.boxes.first_y)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from facejax.benchmarks import meshes
 from facejax.geometry import pairs
 from facejax.geometry.rasterize import fragments, interpolate, mesh_topology, rasterize
 
@@ -112,7 +113,9 @@ def test_ids_and_depth_equal_a_loop_in_float64(case):
 
 CASES = {
     "mesh": lambda: (np.stack([bump(0)[0], bump(1)[0]]), bump()[1]),
+    "dense mesh": lambda: (np.stack([bump(0, 19, 26)[0], bump(1, 19, 26)[0]]), bump(0, 19, 26)[1]),
     "sub-pixel": lambda: soup(0.3),
+    "dense": lambda: soup(2, 400),
     "small": lambda: soup(4),
     "large": lambda: soup(40),
     "beyond the screen": lambda: soup(400),
@@ -131,6 +134,18 @@ def test_back_ends_agree_bit_for_bit(case):
         np.testing.assert_array_equal(draw(backend=backend), due, backend)
         steps = draw(backend=backend, pairs_per_step=100)
         np.testing.assert_array_equal(steps, due, f"{backend} in many steps")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["coarse-2k", "coarse-5k", "dense-69k", "dense-106k"])
+def test_back_ends_agree_bit_for_bit_on_the_reference_meshes(mesh):
+    vertices, faces = meshes.grid_face(meshes.SIDES[mesh])
+    screen, topology = meshes.on_screen(vertices, 2, 256, 256), mesh_topology(faces, len(vertices))
+    due = rasterize(screen, topology, 256, 256, backend="brute")
+    assert (np.asarray(due) >= 0).mean() > 0.3
+    for backend in BACKENDS[:3]:
+        ids = rasterize(screen, topology, 256, 256, backend=backend)
+        np.testing.assert_array_equal(ids, due, backend)
 
 
 def test_triangle_lies_where_its_corners_say():
