@@ -83,7 +83,7 @@ def test_pictures_of_the_true_motion_are_compared_with_the_truth(pair, folder, c
 
 
 def test_mouths_are_cut_out_where_their_own_heads_hold_them(pair, folder):
-    """On the true head, what is AWAY everywhere is so there; on another, the mouth lies elsewhere."""
+    """On the true head, what is AWAY everywhere is so there; on another it lies elsewhere."""
     report = judge(pair, folder).report
     assert report["audio_true_head_mouth"]["l1"] == pytest.approx(AWAY, abs=3)
     assert report["audio_mouth"]["l1"] != report["audio_true_head_mouth"]["l1"]
