@@ -1,13 +1,43 @@
-r"""FACIAL-GAN narrow enough to train on a CPU in minutes; the last fifth of every clip is held out.
+r"""FACIAL-GAN narrow enough to train on a CPU in minutes: several people, then each of them.
 
-  facejax data synthetic --out talk --size 32 --identities 5 --held-out 1 --frames 600 --clips 4
-  facejax train --config configs/facial_small.py --config.data.path=talk --workdir WORKDIR
-  facejax evaluate --workdir WORKDIR --data talk --split train --span 0.8,1
+Five embedded people, each with an own rhythm, voice and way to blink; of their thirty clips the
+last six are held out:
+
+  facejax data synthetic --out talk --size 16 --identities 5 --held-out 1 --frames 300 --clips 30
+  facejax train --config configs/facial_small.py:people --config.data.path=talk --workdir GENERAL
+  facejax evaluate --workdir GENERAL --data talk --split train --clips '*-2[4-9]'
+
+Each person's own from it, with the paper's schedule of fine-tuning, and whose motion all of it is
+taken for:
+
+  for k in 0 1 2 3 4; do facejax train --config configs/facial_small.py:own=train-000$k \
+      --config.data.path=talk --config.pretrained=GENERAL --workdir own/train-000$k; done
+  facejax evaluate --metrics personalization --workdir GENERAL --data talk --split train \
+      --clips '*-2[4-9]'
+  facejax evaluate --metrics personalization $(for k in 0 1 2 3 4; do \
+      echo --workdir train-000$k=own/train-000$k; done) --data talk --split train --clips '*-2[4-9]'
+
+The figures are in the README. Other clips, the last fifth of each held out: no kind, as in
+`--config configs/facial_small.py --config.data.path=clips`, and `--split train --span 0.8,1`.
 
 FACIAL's own file (24 s of one speaker, DeepSpeech features):
 
   facejax train --config configs/facial_small.py:published --config.data.path=FILE.npz --workdir W
   facejax evaluate --workdir W --data FILE.npz --split train --span 0.8,1
+
+A few seconds of one speaker want as few numbers as that, and more sequences:
+
+  facejax preprocess speaker.mp4 --out clips
+  facejax train --config configs/facial_small.py:published --config.data.path=clips \
+      --config.data.speech=mel --config.data.step=1 --config.model.speech_noise=0.5 \
+      --config.train.steps=300 --workdir SPEECH
+  facejax train --config configs/facial_video_small.py:96 --config.data.path=clips \
+      --config.data.span=0,0.8 --config.eval.split=train --config.eval.span=0.8,1 \
+      --config.train.steps=600 --workdir VIDEO
+  facejax animate --audio speaker.mp4 --start 6.4 --workdir SPEECH --renderer-workdir VIDEO \
+      --out own_words.mp4 --sheet own_words.png
+  facejax evaluate --metrics reenactment --workdir SPEECH --renderer-workdir VIDEO --data clips \
+      --split train --span 0.8,1
 
 No discriminator: adversarial training wants more steps than a CPU has, and it is most of the work;
 --config.model.lambda_adversarial=0.1 turns it on. A share of the sequences is trained from no

@@ -7,6 +7,7 @@ no such run the 3-D head itself is drawn, in the colours of the reference if the
 
 import argparse
 import functools
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -178,8 +179,7 @@ class Talker:
             return Animator(self.renderer).made(face, driver, options)
         made = edited(driver.motion, options)
         if self.renderer is not None:
-            ids = speakers.as_text(self.renderer.system.frozen["appearance"]["ids"])
-            shown = speaker if speaker in ids else None
+            shown = self._shown(speaker)
             made = made._replace(identity=jnp.asarray(own_identity(self.renderer, shown)))
             return made, render_motion(self.renderer, made, shown)
         if face is None:
@@ -194,6 +194,23 @@ class Talker:
         )
         made = jax.tree.map(np.asarray, motion.retarget(made, own_motion(face)))
         return made, head_video.draw_head(self.model, made, look, size)
+
+    def _shown(self, speaker: str | None) -> str | None:
+        """Returns whom rendering to video shows: the speaker, or else the only one it knows."""
+        assert self.renderer is not None
+        table = jax.device_get(self.speech.system.frozen["speakers"])
+        who = speakers.as_text(table["ids"])[speakers.find(table, speaker)]
+        ids = speakers.as_text(self.renderer.system.frozen["appearance"]["ids"])
+        if who in ids:
+            return who
+        logging.warning(
+            "the run in --renderer-workdir does not know %s: it shows %s, who holds the head as %s "
+            "does",
+            who,
+            ids[0],
+            who,
+        )
+        return None
 
     def _reference(self, source: str | os.PathLike, options: Options, size: int) -> Reference:
         size = size if self.renderer is None else self.renderer.config.data.size

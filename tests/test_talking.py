@@ -11,9 +11,10 @@ import pytest
 from facejax import cli, motion_files, runs, settings, speakers, talk_sheet, video
 from facejax.animation import Options, edited
 from facejax.data import records, sequences
+from facejax.errors import InputError
 from facejax.system import System
 from facejax.talking import Talker, Voice
-from tests import fake_talks
+from tests import fake_runs, fake_talks
 
 SIZE = 32
 RATE = 25
@@ -118,6 +119,67 @@ def test_the_head_is_held_still_and_its_motion_scaled(speech, sound):
     )
     assert np.ptp(moved[:, 0]) > 0.01 and np.ptp(still, axis=0).max() < 1e-4
     np.testing.assert_allclose(twice - still, 2 * (moved - still), atol=1e-4)
+
+
+def test_headgan_moves_the_reference_by_what_is_said(speech, sound, tmp_path):
+    model = jax.device_get(speech.system.frozen["morphable"])
+    renderer, calls = fake_runs.stub_run(model, SIZE)
+    talker = Talker(speech, renderer)
+    assert talker.draws == "headgan"
+    face = f"{speech.config.data.path}:a:3"
+    options = Options(sheet=tmp_path / "sheet.png")
+    made = talker.talk(sound, tmp_path / "out.mp4", reference=face, options=options)
+    assert made.frames == 2 * RATE and made.sound and options.sheet.exists()
+    pose = np.concatenate([one["driving_motion"]["pose"][:, -1] for one in calls])[: made.frames]
+    due = np.asarray(talker.driver(Voice(sound)).motion.pose)
+    np.testing.assert_allclose(pose[:, :3], due[:, :3], atol=1e-5)  # the angles are what is said
+    with pytest.raises(InputError, match="--reference is missing; headgan needs the face"):
+        talker.talk(sound, tmp_path / "out.mp4")
+
+
+def test_pose_and_blinks_are_borrowed_of_a_motion_file(speech, sound, tmp_path):
+    rng = np.random.default_rng(4)
+    model = jax.device_get(speech.system.frozen["morphable"])
+    other = (
+        Talker(speech)
+        .driver(Voice(sound))
+        .motion._replace(
+            pose=rng.normal(size=(50, 6)).astype(np.float32),
+            blink=rng.uniform(0, 5, 50).astype(np.float32),
+        )
+    )
+    motion_files.save_motion(tmp_path / "m.npz", other, model)
+    plain = Talker(speech).driver(Voice(sound)).motion
+    for name, left in (("pose", "blink"), ("blink", "pose")):
+        options = Options(**{f"{name}_from": tmp_path / "m.npz"})
+        found = Talker(speech).driver(Voice(sound), options).motion
+        np.testing.assert_allclose(getattr(found, name), getattr(other, name), rtol=1e-6)
+        np.testing.assert_array_equal(getattr(found, left), getattr(plain, left))
+
+
+def test_the_seed_chooses_the_first_pose(speech, sound):
+    before = []
+    begin = lambda gen, stats, frozen, inputs: {
+        "attributes": jnp.broadcast_to(inputs["state"][:, None], (1, 16, sequences.FACE + 3))
+    }
+    told = speech._replace(system=speech.system._replace(generate=begin))
+    for seed in (None, 1, 1, 2):
+        driver = Talker(told).driver(Voice(sound, seed=seed))
+        before.append(np.asarray(driver.motion.pose[0]))
+    mean = np.asarray(speech.system.frozen["speakers"]["pose_mean"])[0]
+    np.testing.assert_allclose(before[0], mean, rtol=1e-4)  # at rest
+    np.testing.assert_array_equal(before[1], before[2])
+    assert np.abs(before[1] - before[3]).max() > 0.01
+
+
+def test_rendering_to_video_of_another_person_is_told(speech, caplog):
+    talker = Talker(speech)
+    for ids, due in ((["ann", "zoe"], "ann"), (["zoe"], None)):
+        looks = {"ids": speakers.as_numbers(np.array(ids))}
+        system = speech.system._replace(frozen={"appearance": looks})
+        talker.renderer = speech._replace(system=system)
+        assert talker._shown(None) == talker._shown("ann") == due
+        assert ("does not know ann: it shows zoe" in caplog.text) == (due is None)
 
 
 @pytest.mark.parametrize(
