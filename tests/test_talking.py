@@ -144,7 +144,7 @@ def test_pose_and_blinks_are_borrowed_of_a_motion_file(speech, sound, tmp_path):
         Talker(speech)
         .driver(Voice(sound))
         .motion._replace(
-            pose=rng.normal(size=(50, 6)).astype(np.float32),
+            pose=rng.normal(0, 0.2, (50, 6)).astype(np.float32),
             blink=rng.uniform(0, 5, 50).astype(np.float32),
         )
     )
