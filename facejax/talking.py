@@ -284,6 +284,8 @@ def run(args: argparse.Namespace, options: Options) -> Summary:
             raise InputError(f"--sheet is {args.sheet}; due: an image, as sheet.png")
         if args.paste_back:
             raise InputError("--sheet and --paste-back exclude each other; choose one")
+    if args.renderer not in (None, MESH) and args.renderer_workdir is None:
+        raise InputError(f"--renderer {args.renderer} needs the run that draws: --renderer-workdir")
     talker = Talker.load(args.workdir, args.renderer_workdir)
     system = talker.speech.config.system
     for flag, wanted, found in (

@@ -191,6 +191,7 @@ def test_rendering_to_video_of_another_person_is_told(speech, caplog):
         (["--sheet", "no/such/sheet.png"], "no folder"),
         (["--sheet", "s.png", "--paste-back"], "exclude each other"),
         (["--speaker", "bob"], "speaker 'bob' is unknown to the run; it knows: ann"),
+        (["--renderer", "headgan"], "--renderer headgan needs the run that draws"),
         (["--size", "4"], "--size is 4"),
         (["--system", "posegan"], "--system is posegan, but the run given is one of facial"),
     ],
