@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workdir", required=True, metavar="DIR", help="of the trained run")
     add("--out", required=True, metavar="FILE", help="video to write (.mp4, .m4v, .mov), or image")
     add("--step", type=int, help="checkpoint (default: the newest)")
-    add("--start", type=float, metavar="S", help="of the driver, s")
-    add("--end", type=float, metavar="S", help="of the driver, s")
+    add("--start", type=float, metavar="S", help="of the driver or of what is said, s")
+    add("--end", type=float, metavar="S", help="of the driver or of what is said, s")
     add("--audio", metavar="FILE", help="speech, in the place of the driver's or alone")
     add(
         "--same-identity",
@@ -92,6 +92,8 @@ def _say(out: str, made: Summary) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.sheet is not None:
+        raise InputError("--sheet shows what --audio says; it needs --audio and no --driving")
     if args.reference is None:
         raise InputError("--reference is missing; give the photo that is to move")
     video = Path(args.out).suffix.lower() not in IMAGES

@@ -38,6 +38,7 @@ class Options(NamedTuple):
     face: int | None = None  # in the reference, where there are several; 0 is the largest
     driving_face: int | None = None
     motion_out: str | os.PathLike | None = None  # file for the driver's motion
+    sheet: str | os.PathLike | None = None  # image for moments of a talk and their mouths
     hold: int = MOST_HELD  # most frames in a row of the driver without a face
 
 

@@ -94,14 +94,25 @@ class Animator:
         Raises:
           InputError: the output place will not do.
         """
-        adapt = face.place != driver.place if wanted.adapt is None else wanted.adapt
-        moved = moved_motion(face, driver.motion, wanted, adapt=adapt)
-        audio = self._features(driver)
         if wanted.motion_out is not None:
             motion_files.save_motion(wanted.motion_out, driver.motion, self._terms.model)
+        _, pictures = self.made(face, driver, wanted)
+        adapted = self._adapts(face, driver, wanted)
+        return write_pictures(out, pictures, driver)._replace(adapted=adapted)
+
+    def made(
+        self, face: Reference, driver: Driver, wanted: Options
+    ) -> tuple[Motion, Iterator[np.ndarray]]:
+        """Returns the motion that a face makes when it follows a driver, and its pictures."""
+        adapt = self._adapts(face, driver, wanted)
+        moved = moved_motion(face, driver.motion, wanted, adapt=adapt)
+        audio = self._features(driver)
         seen = driver.frames() if wanted.side_by_side and driver.frames else None
-        pictures = self._pictures(face, seen, moved, audio, wanted)
-        return write_pictures(out, pictures, driver)._replace(adapted=adapt)
+        return moved, self._pictures(face, seen, moved, audio, wanted)
+
+    @staticmethod
+    def _adapts(face: Reference, driver: Driver, wanted: Options) -> bool:
+        return face.place != driver.place if wanted.adapt is None else wanted.adapt
 
     def edit(
         self, reference: str | os.PathLike, out: str | os.PathLike, **options: Any

@@ -172,16 +172,17 @@ def with_borrowed(
     return driver
 
 
-def with_sound(driver: Driver, path: str | os.PathLike) -> Driver:
-    """Returns the driver with another sound, which begins at its first frame.
+def with_sound(driver: Driver, path: str | os.PathLike, start: Fraction = Fraction(0)) -> Driver:
+    """Returns the driver with another sound, of which `start` s is at its first frame.
 
     Raises:
       InputError: the file has no sound.
     """
     if not video.has_audio(path):
         raise InputError(f"{path} has no sound; give a file with an audio track as --audio")
-    wave = video.read_audio(path, records.AUDIO_RATE, 0, _length(driver) + LOOK_AHEAD)
-    return driver._replace(wave=wave, sound=path, sound_start=Fraction(0))
+    end = start + _length(driver) + LOOK_AHEAD
+    wave = video.read_audio(path, records.AUDIO_RATE, start, end)
+    return driver._replace(wave=wave, sound=path, sound_start=start)
 
 
 def _from_video(

@@ -1,4 +1,4 @@
-"""Held-out figures of a trained run: self-reenactment, against copying the reference.
+r"""Held-out figures of a trained run: self-reenactment, against copying the reference.
 
   facejax evaluate --workdir W --data DIR --split test --out report.json
   facejax evaluate --workdir W --data clips --split train --span 0.8,1
@@ -14,6 +14,12 @@ Of runs that make motion of speech: FACIAL's personalisation metric. Classifiers
 people by their real head poses and blinks, with the clips that are not held out, and are asked
 whose the motion is that the runs make for each person from held-out sound. --clips names the clips
 held out (default: the last fifth of each person's), --span the part of these that is made.
+
+  facejax evaluate --metrics reenactment --workdir SPEECH --renderer-workdir W --data DIR \
+      --split train --span 0.8,1
+
+Of a run that makes motion of speech and one that draws it: self-reenactment from the sound and from
+the true motion (FACIAL's supplement, section 4), with error maps and mouths on the sheet.
 """
 
 import argparse
@@ -25,7 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from facejax import personalization_judge, runs, settings
+from facejax import personalization_judge, runs, self_reenactment, settings
 from facejax.data import pipeline
 from facejax.errors import InputError
 from facejax.files import atomic_path, check_parent, write_image
@@ -33,7 +39,7 @@ from facejax.metrics import personalization as classifiers
 from facejax.workload import Choice, Result
 from facejax.workloads import workload_of
 
-METRICS = ("reconstruction", "personalization")
+METRICS = ("reconstruction", "personalization", "reenactment")
 
 
 def evaluate(run: runs.Run, choice: Choice, rows: int = 8) -> Result:
@@ -63,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", choices=METRICS, default=METRICS[0], help=f"(default: {METRICS[0]})"
     )
+    parser.add_argument("--renderer-workdir", metavar="DIR", help="run that draws (reenactment)")
     parser.add_argument("--data", required=True, metavar="DIR", help="data folder with the clips")
     parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
     parser.add_argument(
@@ -96,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     choice = Choice(args.data, args.split, span, args.clips, args.reference_index)  # type: ignore[arg-type]
     if args.metrics == "personalization":
         summary, (report, sheet) = _personalization(args, choice)
+    elif args.metrics == "reenactment":
+        summary, (report, sheet) = _reenactment(args, choice)
     else:
         trained = runs.load(args.workdir[-1], args.step)  # the last counts, as of any option
         report, sheet = evaluate(trained, choice)
@@ -120,6 +129,18 @@ def _personalization(args: argparse.Namespace, choice: Choice) -> tuple[str, Res
     terms.pop("reference_index")  # means nothing here
     report = {"metrics": args.metrics, "step": steps} | terms | found.report
     return summary, Result(report, found.sheet)
+
+
+def _reenactment(args: argparse.Namespace, choice: Choice) -> tuple[str, Result]:
+    if args.renderer_workdir is None:
+        raise InputError("--renderer-workdir is missing; --metrics reenactment needs what draws")
+    hears, draws = runs.load(args.workdir[-1], args.step), runs.load(args.renderer_workdir)
+    found = self_reenactment.judge(hears, draws, choice)
+    terms = choice._asdict()
+    terms.pop("reference_index")  # the first frame is
+    steps = {"step": hears.step, "renderer_step": draws.step}
+    report = {"metrics": args.metrics} | steps | terms | found.report
+    return self_reenactment.summary_line(found.report), Result(report, found.sheet)
 
 
 def workdirs(given: Sequence[str]) -> list[tuple[str, str]]:

@@ -2,9 +2,11 @@
 
 Classifiers that learnt to tell the people by real recordings are asked. Each person's clips are
 divided: some teach them, some choose their best epoch, the rest are held out. There they are asked
-about three motions: the `real` one, whose accuracy is the ceiling; the one `generated` from the
-sound alone; and `still`, the person's mean pose and mean lids throughout, which tells how much the
-mean alone gives away. Chance is the floor. Blinks are counted in the same stretches.
+about four motions: the `real` one, whose accuracy is the ceiling; the one `generated` from the
+sound alone; `shared`, the same with one state for all, the statistics of everyone together, so
+that nothing but the voice tells whose it is; and `still`, the person's mean pose and mean lids
+throughout, which tells how much the mean alone gives away. Chance is the floor. Blinks are counted
+in the same stretches.
 """
 
 import glob
@@ -26,7 +28,7 @@ from facejax.progress import progress
 from facejax.systems import SYSTEMS
 from facejax.workload import Choice, Result
 
-KINDS = ("real", "generated", "still")
+KINDS = ("real", "generated", "shared", "still")
 READS = {  # what each classifier sees of a face: [T, C]
     "head_pose": lambda face: np.asarray(face.pose),
     "blink": lambda face: np.asarray(face.blink)[:, None],
@@ -97,8 +99,9 @@ def judge(
     wanted = _chosen(clips, choice) if choice.clips else ()
     parts = personal_clips.divide(personal_clips.usable(clips), wanted)
     held: list[Held] = []
+    tables = [_only(runs_of[person], person) for person in people]
     for row, person in enumerate(progress(people, label="generate")):
-        held += _held(runs_of[person], row, person, parts["test"][person], choice)
+        held += _held(runs_of[person], row, person, parts["test"][person], choice, tables)
     tests = {name: {k: _of_held(held, k, read) for k in KINDS} for name, read in READS.items()}
     report: dict[str, Any] = {
         "people": people,
@@ -123,8 +126,30 @@ def _chosen(clips: Mapping[str, Sequence[talks.Recording]], choice: Choice) -> l
     return [ids[number] for number in pipeline.select(ids, choice.clips)]
 
 
-def _held(run: runs.Run, row: int, person: str, ids: Sequence[str], choice: Choice) -> list[Held]:
+def _only(run: runs.Run, person: str) -> speakers.Table:
+    """Returns the run's table of one person alone."""
+    table = jax.device_get(run.system.frozen["speakers"])
+    row = speakers.find(table, person)
+    return {name: x if name == "fps" else x[row : row + 1] for name, x in table.items()}
+
+
+def _held(
+    run: runs.Run,
+    row: int,
+    person: str,
+    ids: Sequence[str],
+    choice: Choice,
+    tables: Sequence[speakers.Table],
+) -> list[Held]:
     """Returns a person's held-out stretches, and what the person's run makes of their sound.
+
+    Args:
+      run: the person's.
+      row: the person's number.
+      person: the id.
+      ids: of the stretches' clips.
+      choice: of which the path, the split and the span count.
+      tables: everyone's statistics, for what is made with one state for all.
 
     Raises:
       InputError: they are too short, or fitted with another face model than the run's.
@@ -136,6 +161,8 @@ def _held(run: runs.Run, row: int, person: str, ids: Sequence[str], choice: Choi
     # A pattern for each id: commas in one would divide it.
     patterns = ",".join(glob.escape(one).replace(",", "?") for one in ids)
     data = settings.section(run.config, "data")
+    joined = dict(run.system.frozen) | {"speakers": speakers.joined(table, tables)}
+    shared = run._replace(system=run.system._replace(frozen=joined))
     found = []
     for one in held_out.open_stretches(data, choice._replace(clips=patterns), table):
         if one.name not in ids:
@@ -144,6 +171,7 @@ def _held(run: runs.Run, row: int, person: str, ids: Sequence[str], choice: Choi
         faces = {
             "real": one.truth,
             "generated": speech_motion.speech_to_motion(run, speech, speaker=person),
+            "shared": speech_motion.speech_to_motion(shared, speech, speaker=person),
             "still": held_out.person_mean(one, table),
         }
         found.append(Held(row, one.valid, one.fps, faces))
@@ -205,8 +233,7 @@ def _figures(
         "validation": classifier.validation,
         "epoch": classifier.epoch,
         "ceiling": float(shares["real"].mean()),
-        "generated": float(shares["generated"].mean()),
-        "still": float(shares["still"].mean()),
+        **{kind: float(shares[kind].mean()) for kind in KINDS[1:]},
         "by_person": {
             person: {kind: float(shares[kind][row]) for kind in KINDS}
             for row, person in enumerate(people)
@@ -255,7 +282,7 @@ def summary_line(report: dict[str, Any]) -> str:
     """Returns the figures of a report in one line."""
     parts = [f"{len(report['people'])} people, chance {100 * report['floor']:.0f} %"]
     for name in READS:
-        figures = [f"{k} {100 * report[name][k]:.0f} %" for k in ("ceiling", "generated", "still")]
+        figures = [f"{k} {100 * report[name][k]:.0f} %" for k in ("ceiling", *KINDS[1:])]
         parts.append(f"{name.replace('_', ' ')}: {', '.join(figures)}")
     rates = [f"{kind} {report['blinks'][kind]['a_second']:.2f}" for kind in KINDS[:2]]
     return f"{'; '.join(parts)}; blinks a second: {', '.join(rates)}"

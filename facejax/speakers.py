@@ -54,6 +54,28 @@ def measure(recordings: Sequence[Any]) -> Table:
     return {"ids": np.asarray(ids), "fps": np.asarray(recordings[0].fps, np.float32)} | table
 
 
+def joined(table: Table, tables: Sequence[Mapping[str, np.ndarray]]) -> Table:
+    """Returns a table in which every speaker has the statistics of all, as of one person.
+
+    Means are those of the speakers' means; the deviation is that of a pose of all of them together,
+    each counting alike.
+
+    Args:
+      table: whose speakers to keep.
+      tables: with the speakers whose statistics are joined, of one face model.
+    """
+    names = [name for name in table if name not in ("ids", "fps")]
+    every = {name: np.concatenate([np.asarray(one[name]) for one in tables]) for name in names}
+    values = {name: column.mean(0) for name, column in every.items()}
+    square = np.square(every["pose_std"]) + np.square(every["pose_mean"] - values["pose_mean"])
+    values["pose_std"] = np.sqrt(square.mean(0))
+    count = len(table["ids"])
+    return dict(table) | {
+        name: np.broadcast_to(value, (count, *value.shape)).astype(np.float32)
+        for name, value in values.items()
+    }
+
+
 def find(table: Mapping[str, np.ndarray], speaker: str | None, who: str = "the run") -> int:
     """Returns a speaker's row.
 

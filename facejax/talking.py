@@ -7,7 +7,12 @@ no such run the 3-D head itself is drawn, in the colours of the reference if the
 
 import argparse
 import functools
+import logging
+import math
 import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,6 +28,7 @@ from facejax import (
     runs,
     speakers,
     speech_motion,
+    talk_sheet,
 )
 from facejax.animation import Options, edited, own_motion
 from facejax.animator import Animator
@@ -30,12 +36,16 @@ from facejax.data.sequences import FACE
 from facejax.drivers import Driver, Reference
 from facejax.errors import InputError
 from facejax.face_mesh import FaceMesh
+from facejax.files import IMAGES, check_parent, write_image
+from facejax.media import exact
+from facejax.motion import Motion
 from facejax.output import Summary, write_pictures
 from facejax.systems import SYSTEMS
 from facejax.track import Choice
 from facejax.video_rendering import own_identity, render_motion
 from facejax.video_writer import check_path
 
+FEATURES = (".npy", ".npz")  # files of speech features, which have no sound
 MESH = "mesh"  # the renderer that needs no training
 SIZE = 256  # px of its frames
 AS_IT_IS = Options()
@@ -129,10 +139,13 @@ class Talker:
         driver = self.driver(Voice(sound, speaker, seed, weights), options)
         if options.motion_out is not None:
             motion_files.save_motion(options.motion_out, driver.motion, self.model)
-        if self.renderer is not None and face is not None and self.draws == "headgan":
-            animator = Animator(self.renderer)
-            return animator.draw(face, driver, out, options._replace(motion_out=None))
-        return write_pictures(out, self._pictures(face, driver, speaker, options, size), driver)
+        moved, pictures = self._drawn(face, driver, speaker, options, size)
+        if options.sheet is None:
+            return write_pictures(out, pictures, driver)
+        watch = talk_sheet.Watch(len(driver.times))
+        summary = write_pictures(out, watch.through(pictures), driver)
+        write_image(options.sheet, talk_sheet.sheet(watch.kept, moved, self.model))
+        return summary
 
     def driver(self, voice: Voice, options: Options = AS_IT_IS) -> Driver:
         """Returns the motion of a voice, with its sound.
@@ -141,32 +154,37 @@ class Talker:
           InputError: the sound, the speaker or a borrowed driver will not do.
         """
         heard = speech_motion.hear(self.speech, voice.sound, voice.weights)
+        heard, start = _between(heard, speech_motion.rate(self.speech), voice.sound, options)
         state = None if voice.seed is None else _first_pose(self.speech, voice.seed)
         made = speech_motion.speech_to_motion(
             self.speech, heard, speaker=voice.speaker, state=state
         )
         made = jax.tree.map(np.asarray, made)
         driver = drivers.from_motion(made, voice.sound)
-        driver = drivers.with_sound(driver, voice.sound)
+        if Path(voice.sound).suffix not in FEATURES:
+            driver = drivers.with_sound(driver, voice.sound, start)
         terms = self._terms(SIZE)
         return drivers.with_borrowed(driver, terms, options.pose_from, options.blink_from)
 
-    def _pictures(
+    def _drawn(
         self,
         face: Reference | None,
         driver: Driver,
         speaker: str | None,
         options: Options,
         size: int,
-    ):
+    ) -> tuple[Motion, Iterator[np.ndarray]]:
+        """Returns the motion that is drawn, and its pictures."""
+        if self.renderer is not None and face is not None and self.draws == "headgan":
+            return Animator(self.renderer).made(face, driver, options)
         made = edited(driver.motion, options)
         if self.renderer is not None:
-            ids = speakers.as_text(self.renderer.system.frozen["appearance"]["ids"])
-            shown = speaker if speaker in ids else None
+            shown = self._shown(speaker)
             made = made._replace(identity=jnp.asarray(own_identity(self.renderer, shown)))
-            return render_motion(self.renderer, made, shown)
+            return made, render_motion(self.renderer, made, shown)
         if face is None:
-            return head_video.draw_head(self.model, made, head_video.plain(self.model), size)
+            plain = head_video.plain(self.model)
+            return made, head_video.draw_head(self.model, made, plain, size)
         look = appearance.estimate(
             self.model,
             face.image[None].astype(np.float32) / 255,
@@ -175,7 +193,24 @@ class Talker:
             face.pose[None],
         )
         made = jax.tree.map(np.asarray, motion.retarget(made, own_motion(face)))
-        return head_video.draw_head(self.model, made, look, size)
+        return made, head_video.draw_head(self.model, made, look, size)
+
+    def _shown(self, speaker: str | None) -> str | None:
+        """Returns whom rendering to video shows: the speaker, or else the only one it knows."""
+        assert self.renderer is not None
+        table = jax.device_get(self.speech.system.frozen["speakers"])
+        who = speakers.as_text(table["ids"])[speakers.find(table, speaker)]
+        ids = speakers.as_text(self.renderer.system.frozen["appearance"]["ids"])
+        if who in ids:
+            return who
+        logging.warning(
+            "the run in --renderer-workdir does not know %s: it shows %s, who holds the head as %s "
+            "does",
+            who,
+            ids[0],
+            who,
+        )
+        return None
 
     def _reference(self, source: str | os.PathLike, options: Options, size: int) -> Reference:
         size = size if self.renderer is None else self.renderer.config.data.size
@@ -196,6 +231,28 @@ def _check_kind(run: runs.Run, kinds: tuple[str, ...], flag: str, due: str) -> N
         raise InputError(f"the run in {flag} is one of {system}; due: one of {due}")
 
 
+def _between(
+    rows: np.ndarray, rate: float, source: str | os.PathLike, options: Options
+) -> tuple[np.ndarray, Fraction]:
+    """Returns the rows [T, C] of the frames from `start` to `end` s, and when the first one is, s.
+
+    Raises:
+      InputError: no frame is left.
+    """
+    frame = 1 / Fraction(rate).limit_denominator(1001)
+    first, end = 0, len(rows)
+    if options.start is not None:
+        first = max(0, math.ceil(exact(options.start) / frame))
+    if options.end is not None:
+        end = min(end, math.ceil(exact(options.end) / frame))
+    if first >= end:
+        raise InputError(
+            f"{source} lasts {float(len(rows) * frame):.2f} s: nothing from {options.start or 0} s "
+            f"to {'its end' if options.end is None else f'{options.end} s'}"
+        )
+    return rows[first:end], first * frame
+
+
 def _first_pose(run: runs.Run, seed: int) -> np.ndarray:
     """Returns attributes [D] of a resting face whose head is posed at random, as its speaker's."""
     size = FACE + run.system.frozen["speakers"]["expression_mean"].shape[1]
@@ -213,6 +270,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speaker", metavar="ID", help="whose way of moving, of several that the run knows")
     add("--seed", type=int, metavar="N", help="of the pose before the first frame; none: at rest")
     add("--speech-weights", default="", metavar="FILE", help="DeepSpeech's graph, if it was heard")
+    add("--sheet", metavar="IMAGE", help="also write moments of the talk, and their mouths")
     add("--size", type=int, default=SIZE, metavar="PX", help=f"of the 3-D head (default: {SIZE})")
 
 
@@ -221,6 +279,13 @@ def run(args: argparse.Namespace, options: Options) -> Summary:
     if not 16 <= args.size <= 4096:
         raise InputError(f"--size is {args.size}; due: 16 to 4096 px")
     check_path(args.out)
+    if args.sheet is not None:
+        if check_parent(args.sheet).suffix.lower() not in IMAGES:
+            raise InputError(f"--sheet is {args.sheet}; due: an image, as sheet.png")
+        if args.paste_back:
+            raise InputError("--sheet and --paste-back exclude each other; choose one")
+    if args.renderer not in (None, MESH) and args.renderer_workdir is None:
+        raise InputError(f"--renderer {args.renderer} needs the run that draws: --renderer-workdir")
     talker = Talker.load(args.workdir, args.renderer_workdir)
     system = talker.speech.config.system
     for flag, wanted, found in (

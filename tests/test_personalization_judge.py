@@ -106,6 +106,14 @@ def test_who_moves_like_another_is_taken_for_that_one(folder, table):
     assert report["head_pose"]["ceiling"] == 1
 
 
+def test_with_one_state_for_all_everyone_is_taken_for_the_same(result):
+    """The net hears nothing here, so what it makes for one person it makes for all."""
+    pose = result.report["head_pose"]
+    assert pose["shared"] == pytest.approx(1 / 3)
+    matrix = np.asarray(pose["confusion"]["shared"])
+    assert (matrix == matrix[0]).all()
+
+
 def test_runs_of_one_person_each_are_as_one_of_all(folder, table, result):
     named = [(name, run_of(folder, only(table, name), clips="*-[012]")) for name in PEOPLE]
     assert judged(named, folder, clips="*-3").report == result.report

@@ -55,6 +55,24 @@ def test_normalising_and_its_inverse(table):
     np.testing.assert_allclose(speakers.normalised(mean, table, 1), 0, atol=1e-6)
 
 
+def test_joined_statistics_are_those_of_everyone_together():
+    clips = [recording("bob", 6, 1), recording("zoë", 6, 2)]
+    clips[1].pose[:] += 4
+    table = speakers.measure(clips)
+    joined = speakers.joined(table, [table])
+    assert joined["ids"].tolist() == ["bob", "zoë"] and joined["fps"] == 25
+    for name in ("pose", "expression", "blink"):
+        every = np.concatenate([getattr(clip, name) for clip in clips])
+        for row in (0, 1):
+            np.testing.assert_allclose(joined[f"{name}_mean"][row], every.mean(0), rtol=1e-5)
+    every = np.concatenate([clip.pose for clip in clips])
+    np.testing.assert_allclose(joined["pose_std"][0], every.std(0), rtol=1e-5)
+    alone = [speakers.measure([clip]) for clip in clips]
+    other = speakers.joined(alone[0], alone)
+    np.testing.assert_allclose(other["pose_std"], joined["pose_std"][:1], rtol=1e-6)
+    assert other["ids"].tolist() == ["bob"]
+
+
 def test_a_head_that_never_moves_is_not_blown_up():
     one = recording("a", 9, 0)
     one.pose[:] = 4.0

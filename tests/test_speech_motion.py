@@ -20,7 +20,7 @@ from facejax import (
 )
 from facejax.audio import windows
 from facejax.checkpoints import Checkpoints
-from facejax.data import sequences
+from facejax.data import pipeline, sequences
 from facejax.errors import InputError
 from facejax.workload import Choice
 from tests import fake_talks
@@ -212,6 +212,23 @@ def test_the_small_configs_hold_the_last_fifth_out(kind):
     c = settings.load_config(f"configs/facial_small.py:{kind}")
     assert (c.data.span, c.eval.span, c.eval.split) == ((0.0, 0.8), (0.8, 1.0), "train")
     assert c.model.lambda_adversarial == 0 and settings.model_config(c).width <= 64
+
+
+def test_the_small_configs_of_people_hold_their_last_clips_out():
+    everyone = settings.load_config("configs/facial_small.py:people")
+    one = settings.load_config("configs/facial_small.py:own=train-0003")
+    ids = [f"train-{person:04d}-{k:02d}" for person in (0, 3) for k in range(30)]
+    for c, known in ((everyone, ids), (one, ids[30:])):
+        trained, held = (
+            [ids[k] for k in pipeline.select(ids, section.clips)] for section in (c.data, c.eval)
+        )
+        assert sorted(trained + held) == known and not set(trained) & set(held)
+        assert [name[-2:] for name in held[-6:]] == ["24", "25", "26", "27", "28", "29"]
+        assert c.data.span == c.eval.span == (0.0, 1.0)
+    assert one.optim.gen_lr == pytest.approx(everyone.optim.gen_lr / 10) and one.pretrained
+    for kind in ("own", "own=", "people=x", "no"):
+        with pytest.raises(InputError, match="own=PERSON"):
+            settings.load_config(f"configs/facial_small.py:{kind}")
 
 
 # Motions.

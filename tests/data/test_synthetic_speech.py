@@ -3,6 +3,7 @@ import pytest
 
 from facejax.data.synthetic import expression, rhythm, speech
 from facejax.geometry.rotations import euler_to_matrix
+from facejax.metrics import blinks
 
 VOICE = speech.Voice(pitch=120.0, tract=1.0, rate=4.0, melody=3.0, effort=1.0, breath=0.02)
 
@@ -109,7 +110,40 @@ def test_blink_is_the_strength_of_its_expression():
     at = expression.NAMES.index("blink")
     strength = what.expression[:, at] * expression.DEVIATIONS[at]
     np.testing.assert_allclose(what.blink, 5 * strength, atol=1e-5)
-    assert what.blink.max() > 4, "nobody stares for four seconds"
+    assert what.blink.max() > 4.9 * habits().lids.depth, "nobody stares for four seconds"
+
+
+def blink_of(**changes):
+    lids = rhythm.Lids(rate=0.2, close=0.1, hold=0.1, open=0.2, depth=0.6)._replace(**changes)
+    who = habits()._replace(lids=lids)
+    return rhythm.perform(np.random.default_rng(3), who, 3000, 100).blink
+
+
+def test_lids_fall_as_far_and_stay_as_long_as_their_owners():
+    usual, slow, deep = blink_of(), blink_of(close=0.15, hold=0.15, open=0.3), blink_of(depth=0.9)
+    assert usual.max() == pytest.approx(3, rel=1e-3)
+    np.testing.assert_allclose(deep, 1.5 * usual, rtol=1e-5)
+    lasts = [blinks.figures([curve], 100)["seconds"] for curve in (usual, slow)]
+    assert lasts[0] == pytest.approx(0.1 / 2 + 0.1 + 0.2 / 2, abs=0.01)  # at half of its height
+    assert lasts[1] == pytest.approx(1.5 * lasts[0], abs=0.02)
+
+
+def test_people_differ_in_how_they_blink():
+    lids = np.array([rhythm.draw(np.random.default_rng(k)).lids for k in range(40)])
+    rate, close, hold, rise, depth = lids.T
+    assert rate.min() >= 0.3 and rate.max() <= 0.9 and np.ptp(rate) > 0.5
+    assert depth.min() >= 0.5 and depth.max() <= 1 and np.ptp(depth) > 0.4
+    lasts = close + hold + rise
+    assert lasts.min() > 0.1 and lasts.max() < 0.6 and lasts.max() > 2.5 * lasts.min()
+
+
+def test_blinks_are_all_that_lids_change():
+    one, other = (
+        rhythm.perform(np.random.default_rng(3), habits()._replace(lids=lids), 100, 25)
+        for lids in (habits().lids, habits().lids._replace(depth=0.5, close=0.15))
+    )
+    np.testing.assert_array_equal(one.pose, other.pose)
+    np.testing.assert_array_equal(one.audio, other.audio)
 
 
 def test_other_seeds_move_and_speak_otherwise():

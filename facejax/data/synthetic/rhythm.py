@@ -1,6 +1,6 @@
 """How a person moves: an own rhythm of head, eyes, lids and brows, and speech for the mouth."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,16 @@ PIVOT = np.array([0.0, -75.0, -75.0])
 VIEW = 296.0
 LIMITS = np.deg2rad([12.0, 25.0, 10.0])  # pitch, yaw, roll never reach beyond
 BLINK_SCALE = 5.0  # AU45 when shut
-_CLOSE, _OPEN = 0.07, 0.14  # s
+
+
+class Lids(NamedTuple):
+    """How one person blinks."""
+
+    rate: float  # blinks a second
+    close: float  # s that the lids take to fall
+    hold: float  # s that they stay
+    open: float  # s that they take to rise
+    depth: float  # how far they fall: 1 shuts the eyes
 
 
 class Rhythm(NamedTuple):
@@ -25,7 +34,7 @@ class Rhythm(NamedTuple):
     nod: float  # rad that a stressed syllable nods
     brows: float  # strength that a stressed syllable lifts the brows
     mood: np.ndarray  # [2] strengths of smile and of frown
-    blinks: float  # a second
+    lids: Lids
     voice: speech.Voice
 
 
@@ -43,17 +52,23 @@ def draw(rng: np.random.Generator) -> Rhythm:
     """Returns a random person's habits."""
     smiles = rng.random() < 0.6
     mood = np.array([rng.uniform(0.1, 0.5), 0.0] if smiles else [0.0, rng.uniform(0.0, 0.35)])
-    return Rhythm(
-        swing=np.deg2rad(rng.uniform([3, 8, 2], [8, 20, 7])),
-        rest=np.deg2rad(rng.normal(0, [2.5, 5, 2])),
-        tempo=float(rng.uniform(0.7, 1.3)),
-        sway=float(rng.uniform(2, 6)),
-        nod=float(np.deg2rad(rng.uniform(1, 5))),
-        brows=float(rng.uniform(0.1, 0.7)),
-        mood=mood,
-        blinks=float(rng.uniform(0.3, 0.9)),
-        voice=speech.draw_voice(rng),
-    )
+    habits: dict[str, Any] = {
+        "swing": np.deg2rad(rng.uniform([3, 8, 2], [8, 20, 7])),
+        "rest": np.deg2rad(rng.normal(0, [2.5, 5, 2])),
+        "tempo": float(rng.uniform(0.7, 1.3)),
+        "sway": float(rng.uniform(2, 6)),
+        "nod": float(np.deg2rad(rng.uniform(1, 5))),
+        "brows": float(rng.uniform(0.1, 0.7)),
+    }
+    rate = float(rng.uniform(0.3, 0.9))
+    voice = speech.draw_voice(rng)
+    return Rhythm(**habits, mood=mood, lids=_draw_lids(rng, rate), voice=voice)
+
+
+def _draw_lids(rng: np.random.Generator, rate: float) -> Lids:
+    """Returns a random way to blink: in 0.14 to 0.53 s, with eyes that shut by half or wholly."""
+    pace = float(np.exp(rng.uniform(np.log(0.6), np.log(2.2))))
+    return Lids(rate, 0.07 * pace, 0.03 * pace, 0.14 * pace, depth=float(rng.uniform(0.5, 1.0)))
 
 
 def perform(rng: np.random.Generator, rhythm: Rhythm, frames: int, fps: float) -> Performance:
@@ -64,7 +79,7 @@ def perform(rng: np.random.Generator, rhythm: Rhythm, frames: int, fps: float) -
     said = speech.mouth_at(tracks, times)
     stress = said.pop("stress")
     angles = _angles(rng, rhythm, times, stress)
-    shut = _blinks(rng, rhythm.blinks, times)
+    shut = _blinks(rng, rhythm.lids, times)
     strengths = said | _face(rng, rhythm, times, stress, angles) | {"blink": shut}
     # Lips that meet cannot smile as widely; rounded ones cannot be spread.
     strengths["smile"] = strengths["smile"] * (1 - 0.6 * said["round"])
@@ -127,17 +142,17 @@ def matrices(angles: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def _blinks(rng: np.random.Generator, rate: float, times: np.ndarray) -> np.ndarray:
+def _blinks(rng: np.random.Generator, lids: Lids, times: np.ndarray) -> np.ndarray:
     """Returns how far the lids are shut, [T] in [0, 1]."""
     shut = np.zeros_like(times)
-    start = -0.2 + rng.exponential(1 / rate) * 0.6
+    start = -0.2 + rng.exponential(1 / lids.rate) * 0.6
     while start < times[-1]:
-        down = np.clip((times - start) / _CLOSE, 0, 1)
-        up = np.clip((times - start - _CLOSE - 0.03) / _OPEN, 0, 1)
+        down = np.clip((times - start) / lids.close, 0, 1)
+        up = np.clip((times - start - lids.close - lids.hold) / lids.open, 0, 1)
         ease = lambda u: u * u * (3 - 2 * u)
         shut = np.maximum(shut, ease(down) - ease(up))
-        start += 0.45 + rng.exponential(1 / rate)
-    return np.clip(shut, 0, 1)
+        start += 0.45 + rng.exponential(1 / lids.rate)
+    return lids.depth * np.clip(shut, 0, 1)
 
 
 def _face(
