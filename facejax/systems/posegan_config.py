@@ -46,6 +46,17 @@ class Config:
     bfloat16: bool = False  # parameters, statistics, results and losses stay float32
 
     def __post_init__(self):
+        self._check_choices()
+        self._check_numbers()
+        if not (self.audio or self.initial_pose):
+            raise InputError("model.audio and model.initial_pose are False; due: one of them True")
+        if self.lambda_energy and not self.noise:
+            raise InputError(
+                "model.lambda_energy compares motions that differ in their noise, and model.noise "
+                "is 0; set it to 1 or more"
+            )
+
+    def _check_choices(self):
         widths = self.encoder_widths
         if len(widths) != 4 or min(widths) < 1:
             raise InputError(f"model.encoder_widths is {widths}; due: four numbers, 1 or more each")
@@ -56,6 +67,8 @@ class Config:
         if self.discriminator not in DISCRIMINATORS:
             due = " or ".join(DISCRIMINATORS)
             raise InputError(f"model.discriminator is {self.discriminator!r}; due: {due}")
+
+    def _check_numbers(self):
         for name, least in (("width", 1), ("dis_width", 1), ("noise", 0), ("speakers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"model.{name} is {getattr(self, name)}; due: {least} or more")
@@ -67,13 +80,6 @@ class Config:
                 raise InputError(f"model.{field.name} is {value}; due: 0 or more")
         if not 0 <= self.speech_noise < float("inf"):
             raise InputError(f"model.speech_noise is {self.speech_noise}; due: 0 or more")
-        if not (self.audio or self.initial_pose):
-            raise InputError("model.audio and model.initial_pose are False; due: one of them True")
-        if self.lambda_energy and not self.noise:
-            raise InputError(
-                "model.lambda_energy compares motions that differ in their noise, and model.noise "
-                "is 0; set it to 1 or more"
-            )
 
     @property
     def levels(self) -> int:
