@@ -12,7 +12,7 @@ COLORS = ((32, 32, 32), (208, 64, 32), (140, 160, 190), (60, 140, 60), (140, 80,
 MARGIN = 34  # px left of the axis, for numbers
 BELOW = 16  # px below it
 FRAME = (180, 180, 180)
-WAVE = (214, 222, 232)
+WAVE = (225, 228, 230)
 SHIFT = 4  # bits of sub-pixel precision
 
 
@@ -75,8 +75,8 @@ def _wave(image: np.ndarray, box: tuple, wave: np.ndarray) -> None:
     edges = np.linspace(0, len(wave), right - left + 1).astype(int)
     for column, (first, end) in enumerate(itertools.pairwise(edges)):
         part = wave[first : max(end, first + 1)] / loudest * half
-        ends = ((left + column, round(middle - value)) for value in (part.max(), part.min()))
-        cv2.line(image, *ends, WAVE, 1)
+        x, high, low = left + column, round(middle - part.max()), round(middle - part.min())
+        cv2.line(image, (x, high), (x, low), WAVE, 1)
 
 
 def _axes(image: np.ndarray, box: tuple, span: tuple[float, float], end: float) -> None:

@@ -7,9 +7,9 @@ Of a stretch the net sees its sound and its first pose. Beside the `model`, with
 Figures (`metrics.head_motion`): score, the energy score of poses, and score_change, that of how
 they change in half a second, both of all seeds together, in deviations of the speaker: proper
 scores, which neither the mean nor a wrong motion can win; pose_degrees and pose_mm, absolute errors
-of each seed's; mean_degrees, mean_mm, deviation (over the true one), spectrum (0 alike, 1 not),
-beats and nods, that are to be near the truth's; variety among seeds. `seeds_mean` has the errors of
-the seeds' mean.
+of each seed's; mean_degrees, mean_mm, deviation (over the true one), spectrum (0 alike, 1 not) and
+beats, which are to be near the truth's; nods, the correlation of quick pitch with the true one;
+variety among seeds. `seeds_mean` has the figures of the seeds' mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ SHORT = {  # figure -> its name and unit in a line
     "deviation": "deviation x{:.2f}",
     "spectrum": "spectrum {:.2f}",
     "beats": "beats {:.2f}",
-    "nods": "nods {:.2f}",
+    "nods": "nods r {:.2f}",
 }
 
 
@@ -63,7 +63,8 @@ def judge(data: sequences.Config, choice: Choice, system: System) -> Judge:
     ) -> Result:
         del rows  # one clip at a time: each window needs the one before
         roll = rollout.fill(compiled, gen, stats, frozen)
-        by_clip, shown = {}, []
+        by_clip: dict[str, dict] = {}
+        shown: list[np.ndarray] = []
         for stretch in progress(stretches, None, "evaluate"):
             motions = _motions(roll, stretch, table, data.frames, put)
             by_clip[stretch.name] = _figures(motions, stretch, table, data.speech)
@@ -84,7 +85,7 @@ def _motions(
     put: Callable[[PyTree], PyTree],
 ) -> dict[str, np.ndarray]:
     """Returns the poses of each kind, [K, T, 6] in radians and mm."""
-    truth, row = stretch.truth.pose, stretch.speaker
+    truth, row = stretch.truth.pose.astype(np.float64), stretch.speaker
     initial = speakers.normalised(truth[0], table, row)
 
     def made(rows: np.ndarray) -> np.ndarray:
@@ -100,7 +101,7 @@ def _motions(
     return {
         "model": model,
         "seeds_mean": model.mean(0)[None],
-        "mean_pose": tiled(table["pose_mean"][row]),
+        "mean_pose": tiled(table["pose_mean"][row].astype(np.float64)),
         "constant_pose": tiled(truth[0]),
         "shuffled_audio": made(other),
         "true": truth[None],
@@ -140,7 +141,7 @@ def _statistics(pose: np.ndarray, truth: np.ndarray, loud: np.ndarray, fps: floa
         "deviation": head_motion.deviation_ratio(pose, truth),
         "spectrum": head_motion.spectrum_distance(pose, truth, fps),
         "beats": head_motion.beat_alignment(pose, loud, fps),
-        "nods": head_motion.nod_correlation(pose, loud, fps),
+        "nods": head_motion.nod_correlation(pose, truth, fps),
     }
 
 

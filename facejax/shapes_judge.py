@@ -61,7 +61,7 @@ def judge(data: sequences.Config, choice: Choice, system: System) -> Judge:
         del rows  # shape_motion.CHUNK
         make = functools.partial(compiled, gen, stats, frozen)
         by_clip: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-        shown = []
+        shown: list[np.ndarray] = []
         for stretch in progress(stretches, None, "evaluate"):
             pose = sequences.padded(speakers.normalised(stretch.truth.pose, table, stretch.speaker))
             made = shape_motion.shapes(make, stretch.rows, pose, stretch.speaker, put)

@@ -198,9 +198,12 @@ class Talker:
             shown = speaker if speaker in ids else None
             made = made._replace(identity=jnp.asarray(own_identity(self.renderer, shown)))
             return render_motion(self.renderer, made, shown)
-        return head_video.draw_head(self.model, *self._head(face, made), size)
+        head, look = self._head(face, made)
+        return head_video.draw_head(self.model, head, look, size)
 
-    def _head(self, face: Reference | None, made: motion.Motion):
+    def _head(
+        self, face: Reference | None, made: motion.Motion
+    ) -> tuple[motion.Motion, appearance.Appearance]:
         """Returns the motion of the 3-D head, the reference's if there is one, and its look."""
         if face is None:
             return made, head_video.plain(self.model)

@@ -50,7 +50,14 @@ def make_workdir(folder, model, *overrides, source=CONFIG, **given):
     spec = runs.batch_spec(config, given)
     shapes = jax.eval_shape(system.init, jax.random.key(0), system.frozen, spec)
     rng = np.random.default_rng(0)
-    params, stats = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), shapes)
+
+    def fill(place, leaf):
+        values = rng.normal(0, 0.1, leaf.shape)
+        if getattr(place[-1], "key", "") == "var":  # of batch norm
+            values = 0.5 + np.abs(values)
+        return values.astype(leaf.dtype)
+
+    params, stats = jax.tree_util.tree_map_with_path(fill, shapes)
     state = TrainState(
         step=jax.numpy.zeros((), jax.numpy.int32), params=params, stats=stats, opt={},
         ema=params["gen"],

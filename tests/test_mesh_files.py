@@ -22,7 +22,8 @@ COLORS = np.linspace(0, 1, 75).reshape(25, 3)
 @pytest.fixture(scope="module")
 def motion():
     rng = np.random.default_rng(0)
-    pose = rng.normal(0, [0.2, 0.4, 0.2, 20, 20, 40], (FRAMES, 6)) + [0, 0, 0, 0, 0, 1100]
+    pose = rng.normal(0, [0.2, 0.4, 0.2, 20, 20, 40], (FRAMES, 6))
+    pose[:, 5] += 1100
     fields = rng.normal(size=4), rng.normal(size=(FRAMES, 3)), pose
     return Motion(*(x.astype("f4") for x in fields), np.zeros(FRAMES, "f4"), np.float32(25))
 

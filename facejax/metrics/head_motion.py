@@ -2,10 +2,8 @@
 
 Speech allows many head motions, so that a motion can be right and far from the true one at every
 moment. Beside the error this room has: a proper score of several samples, means and deviations,
-spectra, and how the motion goes with the loudness of speech. Poses are [T, 6].
+spectra, and how the motion goes with speech. Poses are [T, 6].
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import signal
@@ -14,7 +12,6 @@ from facejax.checks import shapes
 
 SEGMENT = 128  # frames of a spectrum's windows
 SIGMA = 0.1  # s: a head beat so far from a beat of speech counts exp(-1/2)
-REACH = 0.4  # s: a nod may come so much earlier or later than what it stresses
 SLOW = 1.0  # s: slower motion is no nod
 STILL = 1e-9  # variance of what does not move
 DEEPSPEECH_BLANK = 28
@@ -131,27 +128,15 @@ def beat_alignment(pose: np.ndarray, loud: np.ndarray, fps: float) -> float:
     return float(np.exp(-(nearest**2) / (2 * SIGMA**2)).mean())
 
 
-def nod_correlation(pose: np.ndarray, loud: np.ndarray, fps: float) -> float:
-    """Returns the greatest correlation of pitch and loudness, at any shift up to REACH: -1 to 1.
+def nod_correlation(pose: np.ndarray, truth: np.ndarray, fps: float) -> float:
+    """Returns the correlation of pitch with the true pitch, both without what is slower than SLOW.
 
-    Both without what is slower than SLOW. Greatest in size, with its sign; 0 if one is constant.
-
-    Args:
-      pose: [T, 6].
-      loud: [T] of `loudness`.
-      fps: frames a second.
+    What goes with speech in it is right at its moment; what does not cannot be. 0 if one is still.
     """
-    shapes(pose=(pose, "T 6"), loud=(loud, "T"))
-    reach = min(round(REACH * fps), len(loud) // 2)
-    pitch, loud = _quick(pose[:, 0], fps), _quick(loud, fps)
-    found = []
-    for shift in range(-reach, reach + 1):
-        one = pitch[max(shift, 0) : len(pitch) + min(shift, 0)]
-        other = loud[max(-shift, 0) : len(loud) + min(-shift, 0)]
-        one, other = one - one.mean(), other - other.mean()
-        lengths = np.linalg.norm(one) * np.linalg.norm(other)
-        found.append(float(one @ other / lengths) if lengths > STILL else 0.0)
-    return max(found, key=abs)
+    shapes(pose=(pose, "T 6"), truth=(truth, "T 6"))
+    one, other = _quick(pose[:, 0], fps), _quick(truth[:, 0], fps)
+    lengths = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / lengths) if lengths > STILL else 0.0
 
 
 def _quick(values: np.ndarray, fps: float) -> np.ndarray:
@@ -161,10 +146,10 @@ def _quick(values: np.ndarray, fps: float) -> np.ndarray:
     return values - np.convolve(near, np.ones(size) / size, mode="valid")
 
 
-def variety(samples: Sequence[np.ndarray], truth: np.ndarray) -> float:
+def variety(samples: np.ndarray, truth: np.ndarray) -> float:
     """Returns the deviation among samples [K, T, 6] over the true deviation in time; 0: all alike.
 
     The mean over frames and the six. Samples drawn as the truth have about 1.
     """
-    among = np.std(np.asarray(samples), axis=0).mean(0)
+    among = np.std(samples, axis=0).mean(0)
     return float(np.mean(among / np.maximum(truth.std(0), np.sqrt(STILL))))

@@ -186,11 +186,15 @@ def _energy(made: jax.Array, other: jax.Array, target: jax.Array) -> jax.Array:
     for lag in LAGS:
         if lag >= target.shape[1]:
             continue
-        change = (lambda x, k=lag: x[:, k:] - x[:, :-k]) if lag else (lambda x: x)
-        one, two, due = change(made), change(other), change(jax.lax.stop_gradient(target))
+        one, two, due = (_change(x, lag) for x in (made, other, jax.lax.stop_gradient(target)))
         usual = jnp.mean(jnp.linalg.norm(due, axis=-1))
         terms.append(losses.energy_score(one, two, due) / jnp.maximum(usual, 1e-3))
     return jnp.mean(jnp.stack(terms))
+
+
+def _change(pose: jax.Array, lag: int) -> jax.Array:
+    """How poses [B, T, 6] change in so many frames, [B, T - lag, 6]; of 0 frames the poses."""
+    return pose[:, lag:] - pose[:, :-lag] if lag else pose
 
 
 def _generate(config: Config, gen, stats, frozen, inputs) -> dict[str, jax.Array]:
