@@ -112,7 +112,7 @@ def _figures(
     motions: dict[str, np.ndarray], stretch: Stretch, table: PyTree, kind: str
 ) -> dict[str, dict[str, float]]:
     """Returns {kind: {figure: number}} of a stretch; only frames with a face count for errors."""
-    valid, truth, fps = stretch.valid, stretch.truth.pose, stretch.fps
+    valid, truth, fps = stretch.valid, stretch.truth.pose.astype(np.float64), stretch.fps
     own = stretch.rows[sequences.HALF :][: len(truth)]
     loud = head_motion.loudness(own, kind)
     usual = np.sqrt(table["pose_std"].shape[1])  # so that a deviation off in all six counts 1

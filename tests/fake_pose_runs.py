@@ -24,4 +24,4 @@ def load(path, data, system, *overrides):
     source = f"configs/{system}.py:smoke"
     overrides = (f"data.path={data}", *overrides)
     model = given.pop("morphable")
-    return runs.load(make_workdir(path, model, *overrides, source=source, **given))
+    return runs.load(make_workdir(path, model, *overrides, source=source, alive=True, **given))

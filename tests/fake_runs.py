@@ -39,8 +39,11 @@ def stub_run(model, size=32, **overrides):
     return runs.Run(config, system, None, None, 0, generate), calls
 
 
-def make_workdir(folder, model, *overrides, source=CONFIG, **given):
-    """Writes the workdir of a smoke-sized HeadGAN, or another system, with random weights."""
+def make_workdir(folder, model, *overrides, source=CONFIG, alive=False, **given):
+    """Writes the workdir of a smoke-sized HeadGAN, or another system, with random weights.
+
+    `alive`: of sizes with which the units of a net with batch norm and ReLU stay alive.
+    """
     folder.mkdir()
     config = settings.load_config(source, [f"--config.{o}" for o in overrides])
     settings.write_config(folder / runs.CONFIG, config)
@@ -52,9 +55,11 @@ def make_workdir(folder, model, *overrides, source=CONFIG, **given):
     rng = np.random.default_rng(0)
 
     def fill(place, leaf):
-        values = rng.normal(0, 0.1, leaf.shape)
-        if getattr(place[-1], "key", "") == "var":  # of batch norm
-            values = 0.5 + np.abs(values)
+        values, part = rng.normal(0, 0.1, leaf.shape), getattr(place[-1], "key", "")
+        if alive and part == "kernel":
+            values *= 10 / np.sqrt(np.prod(leaf.shape[:-1]) / 2)
+        elif alive:
+            values += {"scale": 1, "var": 1, "bias": 0.3, "mean": 0}[part]
         return values.astype(leaf.dtype)
 
     params, stats = jax.tree_util.tree_map_with_path(fill, shapes)
