@@ -22,6 +22,7 @@ from facejax import held_out_speech as held_out
 from facejax import plots, pose_motion, rollout, sheets, speakers
 from facejax.data import records, sequences
 from facejax.held_out_speech import Stretch
+from facejax.judging import thin
 from facejax.metrics import attributes, head_motion
 from facejax.progress import progress
 from facejax.system import PyTree, System
@@ -62,13 +63,14 @@ def judge(data: sequences.Config, choice: Choice, system: System) -> Judge:
         put: Callable[[PyTree], PyTree] = jax.device_put,
     ) -> Result:
         del rows  # one clip at a time: each window needs the one before
+        pictured = {one.name for one in thin(stretches, SHOWN)}
         roll = rollout.fill(compiled, gen, stats, frozen)
         by_clip: dict[str, dict] = {}
         shown: list[np.ndarray] = []
         for stretch in progress(stretches, None, "evaluate"):
             motions = _motions(roll, stretch, table, data.frames, put)
             by_clip[stretch.name] = _figures(motions, stretch, table, data.speech)
-            if len(shown) < SHOWN:
+            if stretch.name in pictured:
                 shown.append(_plots(stretch, motions))
         return Result(_report(by_clip, stretches), sheets.grid(shown, columns=len(shown)))
 

@@ -18,6 +18,7 @@ from facejax import held_out_speech as held_out
 from facejax import plots, shape_motion, sheets, speakers
 from facejax.data import records, sequences
 from facejax.held_out_speech import Stretch
+from facejax.judging import thin
 from facejax.metrics import attributes
 from facejax.metrics.vertices import vertex_errors
 from facejax.progress import progress
@@ -59,6 +60,7 @@ def judge(data: sequences.Config, choice: Choice, system: System) -> Judge:
         put: Callable[[PyTree], PyTree] = jax.device_put,
     ) -> Result:
         del rows  # shape_motion.CHUNK
+        pictured = {one.name for one in thin(stretches, SHOWN)}
         make = functools.partial(compiled, gen, stats, frozen)
         by_clip: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         shown: list[np.ndarray] = []
@@ -67,7 +69,7 @@ def judge(data: sequences.Config, choice: Choice, system: System) -> Judge:
             made = shape_motion.shapes(make, stretch.rows, pose, stretch.speaker, put)
             shapes = {"model": made} | _baselines(stretch, table, known())
             by_clip[stretch.name] = {k: _errors(stretch, v, model) for k, v in shapes.items()}
-            if len(shown) < SHOWN:
+            if stretch.name in pictured:
                 shown.append(_plot(stretch, shapes, model))
         return Result(_report(by_clip), sheets.grid(shown, columns=1))
 

@@ -1,5 +1,6 @@
 """PoseGAN and PGFace from sound to motion, and how they are judged."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ from facejax import (
     evaluate,
     personalization_judge,
     poses_judge,
+    preparation,
     runs,
+    settings,
     shape_motion,
     shapes_judge,
     shaping,
     speech_motion,
 )
+from facejax.checkpoints import Checkpoints
 from facejax.data import sequences
 from facejax.errors import InputError
 from facejax.metrics import head_motion
@@ -39,8 +43,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pose_run(tmp_path_factory, folder):
-    return fakes.load(tmp_path_factory.mktemp("pose") / "w", folder, "posegan")
+def pose_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("pose") / "w"
+
+
+@pytest.fixture(scope="module")
+def pose_run(pose_dir, folder):
+    return fakes.load(pose_dir, folder, "posegan")
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +255,19 @@ def test_runs_that_make_poses_can_be_asked_whose_they_are(pose_run, face_run):
         personalization_judge.voices([("", face_run)])
 
 
-def test_another_runs_poses_are_refused_where_its_net_differs(pose_run, folder, tmp_path):
+def test_more_people_than_the_net_can_be_told_of_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"model.speakers is 1, and the data has 2; set it to 2"):
         fakes.load(tmp_path / "w", folder, "posegan", "model.speakers=1")
-    assert isinstance(pose_run, runs.Run)
+
+
+def test_a_persons_own_net_begins_with_the_general_one(pose_run, pose_dir, folder, tmp_path):
+    changes = (f"data.path={folder}", "data.clips=b", "eval.clips=b", f"pretrained={pose_dir}")
+    chosen = [f"--config.{one}" for one in changes]
+    config = settings.load_config("configs/posegan.py:smoke", chosen)
+    setup = preparation.set_up(config, tmp_path)
+    state = preparation.first_state(config, setup, Checkpoints(tmp_path / runs.CHECKPOINTS))
+    chex.assert_trees_all_equal(jax.device_get(state.ema), jax.device_get(pose_run.gen))
+    assert int(state.step) == 0
+    table = jax.device_get(setup.system.frozen["speakers"])
+    assert table["pose_mean"].shape == (1, 6)  # the new person's own
+    np.testing.assert_allclose(table["pose_mean"][0], table_of(pose_run)["pose_mean"][1], rtol=1e-5)
