@@ -14,6 +14,8 @@ one of FACIAL's own files, beside which NAME.wav lets it hear something else tha
   facejax train --config configs/posegan_small.py:person --config.data.path=clips --workdir W
   facejax evaluate --workdir W --data clips --split train --span 0.8,1
 
+FACIAL's own 24 s have room for --config.data.frames=256.
+
 The preset `diverse`: the net is told noise, and who speaks, and is trained by an energy score. No
 discriminator: adversarial training wants more steps than a CPU has;
 --config.model.lambda_adversarial=0.1 turns it on. The figures to expect are in the README.
