@@ -6,6 +6,8 @@ r"""Makes a face move: a photo like the face in a video, or a face that says wha
   facejax animate --reference photo.png --workdir W --out turned.png --yaw 20 --expression-scale 1.5
   facejax animate --audio speech.wav --workdir SPEECH --renderer-workdir W --reference photo.png \
       --out talk.mp4
+  facejax animate --system posegan --audio speech.wav --workdir POSEGAN --face-workdir PGFACE \
+      --initial-pose 5,-10,0,0,0,1200 --out talk.mp4 --mesh talk.glb --plot pose.png
 
 The output has the driver's frame times and sound (H.264 and AAC). A driver is a video, a motion
 file (--motion-out writes one) or DATA_DIR:CLIP, a clip of a data folder; DATA_DIR:CLIP:FRAME is a
@@ -92,8 +94,10 @@ def _say(out: str, made: Summary) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.sheet is not None:
-        raise InputError("--sheet shows what --audio says; it needs --audio and no --driving")
+    for name in ("sheet", "initial_pose", "mesh", "plot", "face_workdir"):
+        if getattr(args, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} goes with --audio alone, without --driving")
     if args.reference is None:
         raise InputError("--reference is missing; give the photo that is to move")
     video = Path(args.out).suffix.lower() not in IMAGES

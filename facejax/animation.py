@@ -1,7 +1,7 @@
 """What happens between a driver's motion and the generator's inputs, and after its outputs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +39,9 @@ class Options(NamedTuple):
     driving_face: int | None = None
     motion_out: str | os.PathLike | None = None  # file for the driver's motion
     sheet: str | os.PathLike | None = None  # image for moments of a talk and their mouths
+    initial_pose: Sequence[float] | None = None  # of speech: [6] of the first frame, degrees and mm
+    mesh: str | os.PathLike | None = None  # of speech: animated mesh (`mesh_files.write_mesh`)
+    plot: str | os.PathLike | None = None  # of speech: image of `pose_plot.picture`
     hold: int = MOST_HELD  # most frames in a row of the driver without a face
 
 

@@ -7,6 +7,10 @@ In each clip one frame is the reference and every other one is made from its mot
 holds L1 (0 to 255) and PSNR (dB) over all frames of the model, of its warped reference, and of
 showing the reference frame throughout. A contact sheet is written beside it.
 
+Of posegan: held-out head motion, by energy scores, errors, deviation, spectrum and beats, against
+the mean pose, the first pose held and the wrong speech (`poses_judge`). Of pgface: distances of the
+face's vertices in mm, against the speaker's mean face (`shapes_judge`).
+
   facejax evaluate --metrics personalization --workdir W --data DIR --split train
   facejax evaluate --metrics personalization --workdir ann=A --workdir bob=B --data DIR
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 # HeadGAN paper gives none).
 VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 REDUCTIONS = ("mean", "sum")
+TINY = 1e-6  # a length of 0 has no gradient
 
 
 def hinge_discriminator(real: Sequence[jax.Array], fake: Sequence[jax.Array]) -> jax.Array:
@@ -124,6 +125,27 @@ def motion_square(values: jax.Array, target: jax.Array, reduction: str = "mean")
 def first_frame(values: jax.Array, target: jax.Array, reduction: str = "mean") -> jax.Array:
     """Absolute error of the first frame: FACIAL's L_s. Arguments as in `square`."""
     return _reduced(jnp.abs(_difference(values, target)[:, :1]), reduction)
+
+
+def energy_score(one: jax.Array, other: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean of (|one - y| + |other - y| - |one - other|) / 2 over all vectors: a proper score.
+
+    Gneiting & Raftery 2007, doi 10.1198/016214506000001437, estimated with two samples: least in
+    expectation when both are drawn as the target y is, where the squared error is least at its
+    mean. The target is a constant.
+
+    Args:
+      one: [..., C] a sample.
+      other: [..., C] a sample that is independent of it.
+      target: [..., C].
+
+    Raises:
+      ValueError: the shapes differ.
+    """
+    apart = jnp.linalg.norm(_difference(one, target) + TINY, axis=-1)
+    apart = apart + jnp.linalg.norm(_difference(other, target) + TINY, axis=-1)
+    between = jnp.linalg.norm((one - other).astype(jnp.float32) + TINY, axis=-1)
+    return jnp.mean(apart - between) / 2
 
 
 def _difference(values: jax.Array, target: jax.Array) -> jax.Array:

@@ -58,7 +58,7 @@ def voices(named: Sequence[tuple[str, runs.Run]]) -> dict[str, runs.Run]:
     found: dict[str, runs.Run] = {}
     for name, run in named:
         system = run.config.system
-        if SYSTEMS[system].workload != "sequences":
+        if SYSTEMS[system].workload not in ("sequences", "poses"):
             raise InputError(
                 f"--metrics personalization is of runs that make motion of speech, as facial; "
                 f"--workdir is one of {system}"

@@ -1,5 +1,6 @@
 """Small line plots, drawn with OpenCV: curves over time on one axis, with a legend."""
 
+import itertools
 from collections.abc import Mapping
 
 import cv2
@@ -11,6 +12,7 @@ COLORS = ((32, 32, 32), (208, 64, 32), (140, 160, 190), (60, 140, 60), (140, 80,
 MARGIN = 34  # px left of the axis, for numbers
 BELOW = 16  # px below it
 FRAME = (180, 180, 180)
+WAVE = (225, 228, 230)
 SHIFT = 4  # bits of sub-pixel precision
 
 
@@ -20,6 +22,7 @@ def lines(
     title: str = "",
     fps: float = 0.0,
     size: tuple[int, int] = (120, 420),
+    behind: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns a plot of curves over time, uint8 [H, W, 3].
 
@@ -31,6 +34,8 @@ def lines(
       title: above the plot.
       fps: values a second, to number the horizontal axis in seconds; 0: in values.
       size: height and width, px.
+      behind: [n] a sound in [-1, 1] of the same duration, drawn pale behind the curves, its
+        loudest moment as high as the plot; None or n = 0: nothing.
 
     Raises:
       ValueError: no curves, too many, or one that is not [T].
@@ -45,6 +50,8 @@ def lines(
     box = (MARGIN, sheets.BAND + 2, size[1] - 4, size[0] - BELOW)  # left, top, right, bottom
     low, high = _range(values)
     longest = max(len(curve) for curve in values.values())
+    if behind is not None and len(behind):
+        _wave(image, box, np.asarray(behind, np.float64))
     _axes(image, box, (low, high), longest / fps if fps else longest)
     for color, curve in reversed(list(zip(COLORS, values.values(), strict=False))):
         _curve(image, box, (low, high), longest, curve, color)
@@ -58,6 +65,18 @@ def _range(values: Mapping[str, np.ndarray]) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(known.min()), float(known.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _wave(image: np.ndarray, box: tuple, wave: np.ndarray) -> None:
+    """Draws, in each column, the span of the sound that falls on it."""
+    left, top, right, bottom = box
+    middle, half = (top + bottom) / 2, (bottom - top) / 2 - 1
+    loudest = max(float(np.abs(wave).max()), 1e-6)
+    edges = np.linspace(0, len(wave), right - left + 1).astype(int)
+    for column, (first, end) in enumerate(itertools.pairwise(edges)):
+        part = wave[first : max(end, first + 1)] / loudest * half
+        x, high, low = left + column, round(middle - part.max()), round(middle - part.min())
+        cv2.line(image, (x, high), (x, low), WAVE, 1)
 
 
 def _axes(image: np.ndarray, box: tuple, span: tuple[float, float], end: float) -> None:

@@ -18,7 +18,7 @@ from facejax.morphable_files import load_model
 from facejax.system import PyTree, TrainState
 from facejax.systems import SYSTEMS
 
-COEFFICIENTS = ("sequences",)  # workloads whose nets hold coefficients of one face model
+COEFFICIENTS = ("sequences", "shapes")  # workloads whose nets hold coefficients of one face model
 HEARD = ("speech", "audio")  # keys of the section "data": the same weights hear nothing else
 
 

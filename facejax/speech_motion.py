@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.signal import savgol_filter
 
-from facejax import rollout, runs, settings, speakers
+from facejax import pose_motion, rollout, runs, settings, speakers
 from facejax.audio import waveform, windows
 from facejax.audio.feature_files import read_features
 from facejax.data import sequences, talks
 from facejax.errors import InputError
 from facejax.motion import Motion
+from facejax.systems import SYSTEMS
 
 SMOOTHINGS = ("paper", "released", "none")
 SMOOTHED = (7, 3)  # window and degree of the Savitzky-Golay filter
@@ -74,6 +75,7 @@ def speech_to_motion(
     fps: float | None = None,
     identity: np.ndarray | None = None,
     state: np.ndarray | None = None,
+    seed: int = 0,
     smoothing: str = "paper",
 ) -> Motion:
     """Returns how a speaker of the run moves while saying this: T frames.
@@ -89,6 +91,7 @@ def speech_to_motion(
       fps: of `speech`; None: the run's own. Any other is refused: the net knows one tempo.
       identity: [I] of the motion; None: the speaker's.
       state: [D] attributes before the first frame, the pose normalised; None: 0, a resting face.
+      seed: of the noise that a PoseGAN may be told.
       smoothing: "paper", a Savitzky-Golay filter on pose and expression and a symmetric kernel on
         the pose; "released", the published code's kernel, off its centre, and not near the ends;
         or "none". Blinks are never smoothed.
@@ -101,7 +104,7 @@ def speech_to_motion(
         raise InputError(f"smoothing is {smoothing!r}; due: {', '.join(SMOOTHINGS)}")
     table = jax.device_get(run.system.frozen["speakers"])
     row = speakers.find(table, speaker)
-    values = raw_attributes(run, speech, fps=fps, state=state)
+    values = raw_attributes(run, speech, fps=fps, state=state, row=row, seed=seed)
     pose = speakers.denormalised(values[:, :6], table, row)
     expression = values[:, sequences.FACE :]
     if smoothing != "none":
@@ -123,8 +126,13 @@ def raw_attributes(
     *,
     fps: float | None = None,
     state: np.ndarray | None = None,
+    row: int = 0,
+    seed: int = 0,
 ) -> np.ndarray:
-    """Returns the net's own output, [T, D] float32, the pose normalised; see `speech_to_motion`."""
+    """Returns the net's own output, [T, D] float32, the pose normalised; see `speech_to_motion`.
+
+    `row` is the speaker's in the run's table. A PoseGAN makes poses alone: the rest is at rest.
+    """
     speech = np.asarray(speech)
     data = settings.section(run.config, "data")
     channels = talks.CHANNELS[data.speech]
@@ -146,6 +154,9 @@ def raw_attributes(
         raise InputError(f"state is {list(state.shape)}; due: [{size}], one frame's attributes")
     roll = rollout.make_roll(run.system.generate, data.frames)
     roll = rollout.fill(roll, run.gen, run.stats, run.system.frozen)
+    if SYSTEMS[run.config.system].workload == "poses":
+        table = jax.device_get(run.system.frozen["speakers"])
+        return pose_motion.attributes(roll, speech, state, data.frames, table, row, seed)
     return rollout.attributes(roll, sequences.padded(speech), state, data.frames)
 
 

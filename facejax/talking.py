@@ -1,8 +1,10 @@
 """Talking from sound alone: speech -> motion -> any renderer.
 
-The motion is made by a trained speech-to-motion run. It is drawn by the run in --renderer-workdir:
-HeadGAN moves the reference image; rendering-to-video shows the person that it was trained on. With
-no such run the 3-D head itself is drawn, in the colours of the reference if there is one.
+The motion is made by a trained speech-to-motion run: FACIAL's whole, PoseGAN's of the head alone,
+to which a PGFace run in --face-workdir makes the face. It is drawn by the run in
+--renderer-workdir: HeadGAN moves the reference image; rendering-to-video shows the person that it
+was trained on. With no such run the 3-D head itself is drawn, in the colours of the reference if
+there is one. --mesh writes it as an animated mesh, --plot how the head moves over the waveform.
 """
 
 import argparse
@@ -10,7 +12,7 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -23,20 +25,25 @@ from facejax import (
     appearance,
     drivers,
     head_video,
+    mesh_files,
     motion,
     motion_files,
+    pose_plot,
     runs,
+    shaping,
     speakers,
     speech_motion,
     talk_sheet,
 )
 from facejax.animation import Options, edited, own_motion
 from facejax.animator import Animator
+from facejax.data import records
 from facejax.data.sequences import FACE
 from facejax.drivers import Driver, Reference
 from facejax.errors import InputError
 from facejax.face_mesh import FaceMesh
 from facejax.files import IMAGES, check_parent, write_image
+from facejax.geometry.morphable import MorphableModel
 from facejax.media import exact
 from facejax.motion import Motion
 from facejax.output import Summary, write_pictures
@@ -49,6 +56,7 @@ FEATURES = (".npy", ".npz")  # files of speech features, which have no sound
 MESH = "mesh"  # the renderer that needs no training
 SIZE = 256  # px of its frames
 AS_IT_IS = Options()
+INITIAL = 6  # numbers of --initial-pose
 
 
 class Voice(NamedTuple):
@@ -58,6 +66,7 @@ class Voice(NamedTuple):
     speaker: str | None = None  # id among those of the speech run; None: the only one
     seed: int | None = None  # of the pose before the first frame; None: at rest
     weights: str = ""  # DeepSpeech's frozen graph, for a run that hears it
+    initial: Sequence[float] | None = None  # [6] pose of the first frame; None: by the seed
 
 
 class Talker:
@@ -67,24 +76,27 @@ class Talker:
       Talker.load("speech", "headgan").talk("speech.wav", "talk.mp4", reference="photo.png")
     """
 
-    def __init__(self, speech: runs.Run, renderer: runs.Run | None = None):
+    def __init__(
+        self, speech: runs.Run, renderer: runs.Run | None = None, face: runs.Run | None = None
+    ):
         """Takes trained runs (`runs.load`).
 
         Args:
-          speech: of a system that makes attributes of speech.
+          speech: of a system that makes attributes of speech, or poses.
           renderer: of HeadGAN or of rendering to video; None: the 3-D head.
+          face: of PGFace, which makes the face that goes with the poses; None: that of `speech`.
 
         Raises:
-          InputError: a run is of another kind, or the two speak of different face models.
+          InputError: a run is of another kind, or they speak of different face models.
         """
-        _check_kind(speech, ("sequences",), "--workdir", "speech to motion: facial or posegan")
-        if "morphable" not in speech.system.frozen:
-            raise InputError(
-                "the run in --workdir was trained on coefficients of a face model that it does not "
-                "have: it can be evaluated, but nothing can draw its motions"
-            )
-        self.speech, self.renderer = speech, renderer
-        self.model = jax.device_get(speech.system.frozen["morphable"])
+        kinds = ("sequences", "poses")
+        _check_kind(speech, kinds, "--workdir", "speech to motion: facial or posegan")
+        if face is not None:
+            _check_kind(face, ("shapes",), "--face-workdir", "pgface")
+        elif SYSTEMS[speech.config.system].workload == "poses":
+            logging.warning("no --face-workdir: the head moves, the face stays at its mean")
+        self.speech, self.renderer, self.face = speech, renderer, face
+        self.model = _face_model(speech, face)
         if renderer is not None:
             kinds = ("frames", "windows")
             _check_kind(renderer, kinds, "--renderer-workdir", "headgan or facial_video")
@@ -92,13 +104,19 @@ class Talker:
             runs.check_model(self.model, other, "--workdir", "--renderer-workdir")
 
     @classmethod
-    def load(cls, speech: str | os.PathLike, renderer: str | os.PathLike | None = None):
-        """Returns the talker of one or two workdirs.
+    def load(
+        cls,
+        speech: str | os.PathLike,
+        renderer: str | os.PathLike | None = None,
+        face: str | os.PathLike | None = None,
+    ):
+        """Returns the talker of one, two or three workdirs.
 
         Raises:
           InputError: see `runs.load`.
         """
-        return cls(runs.load(speech), None if renderer is None else runs.load(renderer))
+        others = (None if folder is None else runs.load(folder) for folder in (renderer, face))
+        return cls(runs.load(speech), *others)
 
     @property
     def draws(self) -> str:
@@ -124,22 +142,24 @@ class Talker:
           out: .mp4, .m4v or .mov.
           reference: an image, a video, or DATA_DIR:CLIP:FRAME: the face; HeadGAN must have one.
           speaker: whose way of moving; None: the only one that the run knows.
-          seed: of the pose before the first frame; None: at rest.
+          seed: of the pose before the first frame, and of a PoseGAN's noise; None: at rest.
           weights: DeepSpeech's frozen graph, for a run that hears it.
           size: px of the 3-D head's frames; trained renderers have their own.
-          options: those that edit the motion, and `motion_out`.
+          options: those that edit the motion, `initial_pose`, and what is written beside.
 
         Raises:
           InputError: a source or the output place will not do.
         """
         check_path(out)
+        _check_beside(options)
         face = None if reference is None else self._reference(reference, options, size)
         if face is None and self.draws not in (MESH, "facial_video"):
             raise InputError(f"--reference is missing; {self.draws} needs the face to move")
-        driver = self.driver(Voice(sound, speaker, seed, weights), options)
+        driver = self.driver(Voice(sound, speaker, seed, weights, options.initial_pose), options)
         if options.motion_out is not None:
             motion_files.save_motion(options.motion_out, driver.motion, self.model)
         moved, pictures = self._drawn(face, driver, speaker, options, size)
+        self._write_beside(face, driver, options)
         if options.sheet is None:
             return write_pictures(out, pictures, driver)
         watch = talk_sheet.Watch(len(driver.times))
@@ -155,10 +175,20 @@ class Talker:
         """
         heard = speech_motion.hear(self.speech, voice.sound, voice.weights)
         heard, start = _between(heard, speech_motion.rate(self.speech), voice.sound, options)
-        state = None if voice.seed is None else _first_pose(self.speech, voice.seed)
         made = speech_motion.speech_to_motion(
-            self.speech, heard, speaker=voice.speaker, state=state
+            self.speech,
+            heard,
+            speaker=voice.speaker,
+            state=_first_state(self.speech, voice),
+            seed=voice.seed or 0,
         )
+        if self.face is not None:
+            heard = speech_motion.hear(self.face, voice.sound, voice.weights)
+            heard, _ = _between(heard, speech_motion.rate(self.face), voice.sound, options)
+            known = speakers.as_text(self.face.system.frozen["speakers"]["ids"])
+            made = shaping.with_shape(
+                self.face, made, heard, voice.speaker if len(known) > 1 else None
+            )
         made = jax.tree.map(np.asarray, made)
         driver = drivers.from_motion(made, voice.sound)
         if Path(voice.sound).suffix not in FEATURES:
@@ -182,9 +212,13 @@ class Talker:
             shown = self._shown(speaker)
             made = made._replace(identity=jnp.asarray(own_identity(self.renderer, shown)))
             return made, render_motion(self.renderer, made, shown)
+        head, look = self._head(face, made)
+        return head, head_video.draw_head(self.model, head, look, size)
+
+    def _head(self, face: Reference | None, made: Motion) -> tuple[Motion, appearance.Appearance]:
+        """Returns the motion of the 3-D head, the reference's if there is one, and its look."""
         if face is None:
-            plain = head_video.plain(self.model)
-            return made, head_video.draw_head(self.model, made, plain, size)
+            return made, head_video.plain(self.model)
         look = appearance.estimate(
             self.model,
             face.image[None].astype(np.float32) / 255,
@@ -192,8 +226,7 @@ class Talker:
             face.expression[None],
             face.pose[None],
         )
-        made = jax.tree.map(np.asarray, motion.retarget(made, own_motion(face)))
-        return made, head_video.draw_head(self.model, made, look, size)
+        return jax.tree.map(np.asarray, motion.retarget(made, own_motion(face))), look
 
     def _shown(self, speaker: str | None) -> str | None:
         """Returns whom rendering to video shows: the speaker, or else the only one it knows."""
@@ -211,6 +244,17 @@ class Talker:
             who,
         )
         return None
+
+    def _write_beside(self, face: Reference | None, driver: Driver, options: Options) -> None:
+        """Writes the mesh and the plot that were asked for."""
+        made = edited(driver.motion, options)
+        sound = "" if driver.sound is None else Path(str(driver.sound)).name
+        if options.plot is not None:
+            picture = pose_plot.picture(made, driver.wave, records.AUDIO_RATE, sound)
+            write_image(options.plot, picture)
+        if options.mesh is not None:
+            shown, look = self._head(face, made)
+            mesh_files.write_mesh(options.mesh, shown, self.model, look.albedo, sound)
 
     def _reference(self, source: str | os.PathLike, options: Options, size: int) -> Reference:
         size = size if self.renderer is None else self.renderer.config.data.size
@@ -253,22 +297,83 @@ def _between(
     return rows[first:end], first * frame
 
 
-def _first_pose(run: runs.Run, seed: int) -> np.ndarray:
-    """Returns attributes [D] of a resting face whose head is posed at random, as its speaker's."""
-    size = FACE + run.system.frozen["speakers"]["expression_mean"].shape[1]
-    state = np.zeros(size, np.float32)
-    state[:6] = np.random.default_rng(seed).normal(size=6)
+def _face_model(speech: runs.Run, face: runs.Run | None) -> MorphableModel:
+    """Returns the face model that the motion refers to.
+
+    Raises:
+      InputError: there is none, or there are two.
+    """
+    given = [one.system.frozen for one in (speech, face) if one is not None]
+    found = [jax.device_get(frozen["morphable"]) for frozen in given if "morphable" in frozen]
+    if "morphable" not in given[-1]:
+        which = "--workdir" if face is None else "--face-workdir"
+        raise InputError(
+            f"the run in {which} was trained on coefficients of a face model that it does not "
+            "have: it can be evaluated, but nothing can draw its motions"
+        )
+    if len(found) > 1:
+        runs.check_model(found[0], found[1], "--workdir", "--face-workdir")
+    return found[-1]
+
+
+def _first_state(run: runs.Run, voice: Voice) -> np.ndarray | None:
+    """Returns attributes [D] of a resting face whose head is posed as asked, or at random.
+
+    Random as the speaker's poses are; None: at rest.
+    """
+    if voice.initial is None and voice.seed is None:
+        return None
+    table = jax.device_get(run.system.frozen["speakers"])
+    state = np.zeros(FACE + table["expression_mean"].shape[1], np.float32)
+    if voice.initial is None:
+        state[:INITIAL] = np.random.default_rng(voice.seed).normal(size=INITIAL)
+    else:
+        pose = np.concatenate([np.deg2rad(voice.initial[:3]), voice.initial[3:]])
+        state[:INITIAL] = speakers.normalised(pose, table, speakers.find(table, voice.speaker))
     return state
+
+
+def _check_beside(options: Options) -> None:
+    if options.mesh is not None:
+        mesh_files.check_path(options.mesh)
+    if options.plot is not None:
+        check_parent(options.plot)
+        if Path(options.plot).suffix.lower() not in IMAGES:
+            raise InputError(f"--plot is {options.plot}; due: an image, as pose.png")
+
+
+def read_pose(text: str) -> tuple[float, ...]:
+    """Returns the six numbers of PITCH,YAW,ROLL,X,Y,Z: degrees, then mm.
+
+    Raises:
+      InputError: not six finite numbers, or a head that is not in front of the viewer.
+    """
+    try:
+        pose = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        pose = ()
+    if len(pose) != INITIAL or not np.isfinite(pose).all() or pose[5] <= 0:
+        raise InputError(
+            f"--initial-pose is {text!r}; due: PITCH,YAW,ROLL,X,Y,Z, six numbers, degrees, then "
+            "mm, of which z, the distance, is above 0: as 5,-10,0,0,0,1200"
+        )
+    return pose
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of talking from sound."""
     add = parser.add_argument_group("with --audio in the place of --driving").add_argument
     add("--system", metavar="NAME", help="refuse a workdir of another system, as facial")
+    add(
+        "--face-workdir", metavar="DIR", help="pgface run: the face that goes with a posegan's pose"
+    )
     add("--renderer-workdir", metavar="DIR", help="run that draws; none: the plain 3-D head")
     add("--renderer", metavar="NAME", help="refuse another renderer: headgan, facial_video, mesh")
     add("--speaker", metavar="ID", help="whose way of moving, of several that the run knows")
     add("--seed", type=int, metavar="N", help="of the pose before the first frame; none: at rest")
+    add("--initial-pose", metavar="P,Y,R,X,Y,Z", help="of the first frame: degrees, then mm")
+    add("--mesh", metavar="FILE", help="also write the animated mesh: .glb, or a folder of .obj")
+    add("--plot", metavar="IMAGE", help="also draw the head's pose over the waveform")
     add("--speech-weights", default="", metavar="FILE", help="DeepSpeech's graph, if it was heard")
     add("--sheet", metavar="IMAGE", help="also write moments of the talk, and their mouths")
     add("--size", type=int, default=SIZE, metavar="PX", help=f"of the 3-D head (default: {SIZE})")
@@ -286,7 +391,10 @@ def run(args: argparse.Namespace, options: Options) -> Summary:
             raise InputError("--sheet and --paste-back exclude each other; choose one")
     if args.renderer not in (None, MESH) and args.renderer_workdir is None:
         raise InputError(f"--renderer {args.renderer} needs the run that draws: --renderer-workdir")
-    talker = Talker.load(args.workdir, args.renderer_workdir)
+    if args.initial_pose is not None:
+        options = options._replace(initial_pose=read_pose(args.initial_pose))
+    _check_beside(options)
+    talker = Talker.load(args.workdir, args.renderer_workdir, args.face_workdir)
     system = talker.speech.config.system
     for flag, wanted, found in (
         ("--system", args.system, system),

@@ -39,8 +39,11 @@ def stub_run(model, size=32, **overrides):
     return runs.Run(config, system, None, None, 0, generate), calls
 
 
-def make_workdir(folder, model, *overrides, source=CONFIG, **given):
-    """Writes the workdir of a smoke-sized HeadGAN, or another system, with random weights."""
+def make_workdir(folder, model, *overrides, source=CONFIG, alive=False, **given):
+    """Writes the workdir of a smoke-sized HeadGAN, or another system, with random weights.
+
+    `alive`: of sizes with which the units of a net with batch norm and ReLU stay alive.
+    """
     folder.mkdir()
     config = settings.load_config(source, [f"--config.{o}" for o in overrides])
     settings.write_config(folder / runs.CONFIG, config)
@@ -50,7 +53,16 @@ def make_workdir(folder, model, *overrides, source=CONFIG, **given):
     spec = runs.batch_spec(config, given)
     shapes = jax.eval_shape(system.init, jax.random.key(0), system.frozen, spec)
     rng = np.random.default_rng(0)
-    params, stats = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), shapes)
+
+    def fill(place, leaf):
+        values, part = rng.normal(0, 0.1, leaf.shape), getattr(place[-1], "key", "")
+        if alive and part == "kernel":
+            values *= 10 / np.sqrt(np.prod(leaf.shape[:-1]) / 2)
+        elif alive:
+            values += {"scale": 1, "var": 1, "bias": 0.3, "mean": 0}[part]
+        return values.astype(leaf.dtype)
+
+    params, stats = jax.tree_util.tree_map_with_path(fill, shapes)
     state = TrainState(
         step=jax.numpy.zeros((), jax.numpy.int32), params=params, stats=stats, opt={},
         ema=params["gen"],

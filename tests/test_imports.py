@@ -18,7 +18,7 @@ RULES = {
     "images": LEAVES,
     "losses": LEAVES | {"images"},
     "motion": LEAVES | {"geometry"},
-    "metrics": LEAVES | {"geometry", "nets"},  # some figures are what a trained net says
+    "metrics": LEAVES | {"geometry", "metrics", "nets"},  # some figures are what a trained net says
     "audio": LEAVES | {"audio", "files", "media", "nets", "graph_weights"},
     "nets": LEAVES | {"nets", "images", "geometry"},
     "systems": LEAVES

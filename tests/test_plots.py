@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from facejax import plots
+from facejax import plots, pose_plot
+from facejax.motion import Motion
 
 
 def ink(image, color):
@@ -59,3 +60,26 @@ def test_what_cannot_be_drawn_is_refused():
         plots.lines({})
     with pytest.raises(ValueError, match="'a' has shape"):
         plots.lines({"a": np.zeros((3, 2))})
+
+
+def test_a_sound_lies_behind_where_it_is_loud():
+    wave = np.zeros(3000)
+    wave[1000:2000] = np.tile([0.5, -0.5], 500)
+    image = plots.lines({"a": np.array([0.0, 2.0])}, behind=wave, size=(120, 420))
+    pale = (image == np.array(plots.WAVE)).all(-1)
+    height = pale[:, plots.MARGIN + 2 : 414].sum(0)
+    third = len(height) // 3
+    middle = height[third + 5 : 2 * third - 5]
+    assert middle.min() > 70  # the loudest is as high as the plot, but for what the curve covers
+    assert height[: third - 5].max() <= 2 and height[2 * third + 5 :].max() <= 2
+
+
+def test_pose_is_plotted_over_the_sound_that_it_goes_with():
+    motion = Motion(None, None, np.zeros((50, 6)), None, np.float32(25))
+    wave = np.concatenate([np.tile([0.3, -0.3], 16000), np.tile([1.0, -1.0], 8000)])  # 2 s and more
+    image = pose_plot.picture(motion, wave, 16000, "speech.wav")
+    assert image.dtype == np.uint8 and image.shape[1] >= 960 and image.shape[0] >= 2 * 170
+    pale = (image == np.array(plots.WAVE)).all(-1).sum(0)
+    assert pale[200:800].min() > 200  # of these two seconds alone: the later sound is not shown
+    silent = pose_plot.picture(motion, np.zeros(0), 16000)
+    assert not (silent == np.array(plots.WAVE)).all(-1).any()

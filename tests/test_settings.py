@@ -14,6 +14,10 @@ ARGUMENTS = {
     "headgan": PRESETS,
     "headgan_small": ["", ":128"],
     "facial_video": PRESETS,
+    "posegan": ["", ":diverse", ":finetune", ":smoke"],
+    "posegan_small": ["", ":person"],
+    "pgface": ["", ":finetune", ":smoke"],
+    "pgface_small": ["", ":person"],
     "facial_video_small": ["", ":128"],
 }
 CONFIGS = [

@@ -23,6 +23,7 @@ from facejax.system import PyTree
 WINDOW = windows.SIZE  # rows of speech around a frame
 HALF = WINDOW // 2  # the frame's own row
 FACE = 7  # attributes before the expression
+POSE = 6  # of them, the head's pose
 LEAST_VALID = 0.9  # share of a sequence's frames that must show a face
 IDENTITIES = ("clip", "frame")
 
@@ -127,9 +128,9 @@ def attributes(one: talks.Recording, table: speakers.Table, row: int) -> np.ndar
     return np.concatenate([pose, one.blink[:, None], one.expression], 1).astype(np.float32)
 
 
-def padded(speech: np.ndarray) -> np.ndarray:
+def padded(rows: np.ndarray) -> np.ndarray:
     """[T, C] -> [T + 15, C]: zeros around, so that rows t to t + 15 are the window of frame t."""
-    return np.pad(speech, ((HALF, WINDOW - HALF - 1), (0, 0)))
+    return np.pad(rows, ((HALF, WINDOW - HALF - 1), (0, 0)))
 
 
 class Sequences:
@@ -167,6 +168,7 @@ class Sequences:
             for one, row in zip(self.recordings, rows_of, strict=True)
         ]
         self._speech = [padded(one.speech) for one in self.recordings]
+        self._pose = [padded(values[:, :POSE]) for values in self._attributes]
         self._identity = [self._identities(one) for one in self.recordings]
 
     @property
@@ -214,7 +216,8 @@ class Sequences:
 
         speech [B, T, 16, C], whose row 8 is the frame's own, with zeros beyond the clip's ends;
         attributes [B, T, D]; state [B, D], those of the first frame; identity [B, T, I];
-        speaker [B], a row of `speakers`.
+        around [B, T + 15, 6], the poses from 8 frames before the first to 7 after the last, zeros
+        beyond the clip's ends; speaker [B], a row of `speakers`.
         """
         draw = self.plan.draw(step)
         around = np.arange(WINDOW)
@@ -227,6 +230,7 @@ class Sequences:
                     "attributes": values,
                     "state": values[0],
                     "identity": self._identity[clip][frames],
+                    "around": self._pose[clip][frames[0] : frames[-1] + WINDOW],
                     "speaker": np.float32(self._speaker[clip]),
                 }
             )
@@ -250,5 +254,6 @@ def batch_spec(data: Config, given: dict[str, PyTree], rows: int = 1) -> PyTree:
         "attributes": leaf(frames, size),
         "state": leaf(size),
         "identity": leaf(frames, table["identity"].shape[1]),
+        "around": leaf(frames + WINDOW - 1, POSE),
         "speaker": leaf(),
     }

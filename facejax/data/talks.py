@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facejax.audio import deepspeech, features, windows
+from facejax.audio import deepspeech, features, waveform, windows
 from facejax.data import records
 from facejax.errors import InputError
 from facejax.files import atomic_path
@@ -153,6 +153,8 @@ def facial_files(path: str | Path) -> list[Path]:
 def from_facial(path: Path, kind: str) -> Recording:
     """Returns the recording in one of FACIAL's files; the speaker is called by the file's name.
 
+    Its own features are DeepSpeech's; any other kind is heard from the sound beside it, NAME.wav.
+
     It holds `deepspeech` [T, 16, 29], windows whose row 8 is the frame's own, and `face`
     [T, 7 + E]: pitch, yaw, roll in degrees; scale in px/dm and place in px from the middle of
     a picture of 512 px, x right, y up; blink; expression. At 30 frames a second. The pose is turned
@@ -162,12 +164,7 @@ def from_facial(path: Path, kind: str) -> Recording:
       InputError: the file is not so, or the features are not those of `kind`.
     """
     speech, face = _facial_arrays(path)
-    if kind not in ("deepspeech", "deepspeech_log", "null"):
-        raise InputError(
-            f"{path} holds features of deepspeech; set --config.data.speech=deepspeech"
-        )
-    rows = windows.centre_rows(speech)
-    speak = {"deepspeech": rows, "deepspeech_log": log_softmax(rows), "null": np.zeros_like(rows)}
+    rows = _facial_speech(path, kind, speech)
     if abs(face[:, 3].mean()) < LEAST_SCALE:
         raise InputError(
             f"{path} holds normalised poses (mean scale {face[:, 3].mean():.2g} px/dm): they are "
@@ -181,13 +178,28 @@ def from_facial(path: Path, kind: str) -> Recording:
         clip_id=path.stem,
         speaker_id=path.stem,
         fps=FACIAL_FPS,
-        speech=speak[kind],
+        speech=rows,
         identity=np.zeros((len(face), 0), np.float32),
         pose=pose.astype(np.float32),
         blink=face[:, 6].copy(),
         expression=face[:, 7:].copy(),
         valid=np.ones(len(face), bool),
     )
+
+
+def _facial_speech(path: Path, kind: str, stored: np.ndarray) -> np.ndarray:
+    """Returns speech features [T, C] of a kind, from a file's own [T, 16, 29] or from its sound."""
+    rows = windows.centre_rows(stored)
+    own = {"deepspeech": rows, "deepspeech_log": log_softmax(rows), "null": np.zeros_like(rows)}
+    if kind in own:
+        return own[kind]
+    sound = path.with_suffix(".wav")
+    if not sound.is_file():
+        raise InputError(
+            f"{path} holds features of deepspeech; set --config.data.speech=deepspeech, or put the "
+            f"sound beside it as {sound.name}"
+        )
+    return make_ear(kind)(waveform.load(sound), np.arange(len(rows)) / FACIAL_FPS)
 
 
 def _facial_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:

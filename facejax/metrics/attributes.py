@@ -43,11 +43,9 @@ def frame_errors(
         expression=(face.expression, "T E"),
         truth_expression=(truth.expression, "T E"),
     )
-    turn = (face.pose[:, :3] - truth.pose[:, :3] + np.pi) % (2 * np.pi) - np.pi
     errors = {
         "expression": np.abs(face.expression - truth.expression).mean(1),
-        "pose_degrees": np.abs(np.rad2deg(turn)).mean(1),
-        "pose_mm": np.abs(face.pose[:, 3:] - truth.pose[:, 3:]).mean(1),
+        **pose_errors(face.pose, truth.pose),
         "blink": np.abs(face.blink - truth.blink),
     }
     if model is not None:
@@ -55,6 +53,15 @@ def frame_errors(
         moved = np.einsum("te,enc->tnc", face.expression - truth.expression, basis)
         errors["mouth"] = np.linalg.norm(moved, axis=-1).mean(-1)
     return errors
+
+
+def pose_errors(pose: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns pose_degrees and pose_mm of `frame_errors`, [T] each, of poses [T, 6]."""
+    turn = (pose[:, :3] - truth[:, :3] + np.pi) % (2 * np.pi) - np.pi
+    return {
+        "pose_degrees": np.abs(np.rad2deg(turn)).mean(1),
+        "pose_mm": np.abs(pose[:, 3:] - truth[:, 3:]).mean(1),
+    }
 
 
 def mouth_opening(

@@ -39,7 +39,9 @@ class Generator(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, audio: jax.Array, initial: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(
+        self, audio: jax.Array, initial: jax.Array, more: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         """Makes poses: [B, T, 6], unbounded, in the normalised units of `initial`.
 
         Args:
@@ -47,6 +49,8 @@ class Generator(nn.Module):
             (2^n for a U-net of n levels, and of 4). Of a net that uses no audio, only T counts.
           initial: [B, 6] pose of the first frame, each component normalised: radians and
             millimetres differ by three orders.
+          more: [B, T, M] what else the U-net is told of each frame, as noise, or who speaks; the
+            paper has none.
           train: whether batch norm takes the batch's statistics and moves its running ones
             (collection "batch_stats", to be made mutable).
 
@@ -67,6 +71,9 @@ class Generator(nn.Module):
             x = encoder(audio, train=train)
         else:
             x = jnp.broadcast_to(initial[:, None], (sizes["B"], sizes["T"], POSE))
+        if more is not None:
+            checks.shapes(audio=(audio, "B T F"), more=(more, "B T M"))
+            x = jnp.concatenate([x, more.astype(x.dtype)], axis=-1)
         x = self.unet(features=self.width, dtype=self.dtype, name="unet")(x, train=train)
         if self.use_initial_pose:
             x = blocks.append_vector(x, initial)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan
+from facejax.systems import facial, facial_video, headgan, pgface, posegan
 
 
 class Entry(NamedTuple):
@@ -23,4 +23,6 @@ SYSTEMS = {
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
+    "posegan": Entry(posegan.Config, posegan.make, posegan.PRESETS, workload="poses"),
+    "pgface": Entry(pgface.Config, pgface.make, pgface.PRESETS, workload="shapes"),
 }

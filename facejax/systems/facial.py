@@ -23,11 +23,11 @@ from facejax.errors import InputError
 from facejax.nets import facial, patches, unet1d
 from facejax.system import PyTree, System
 from facejax.systems.facial_config import PRESETS, Config, paper, released
+from facejax.systems.normed_nets import STATS, apply_net, init_net
 
 __all__ = ["PRESETS", "Config", "make", "paper", "released"]
 
 POSE, BLINK, EXPRESSION = slice(0, 6), slice(6, 7), slice(7, None)
-STATS = "batch_stats"
 UNET_FACTOR = 2**5  # its levels halve the length
 
 
@@ -87,7 +87,7 @@ def _init(config: Config, key: jax.Array, frozen: PyTree, batch: PyTree):
         jnp.zeros((1, *batch[name].shape[1:])) for name in ("speech", "attributes", "state")
     )
     key_gen, key_dis = jax.random.split(key)
-    gen = _init_net(generator(config, state.shape[-1]), key_gen, (speech, state))
+    gen = init_net(generator(config, state.shape[-1]), key_gen, (speech, state))
     if "speakers" in frozen:
         table = frozen["speakers"]
         rest = jnp.zeros(6), jnp.mean(table["blink_mean"])[None]
@@ -96,23 +96,8 @@ def _init(config: Config, key: jax.Array, frozen: PyTree, batch: PyTree):
         gen[0]["fusion"] = {"kernel": jnp.zeros_like(kernel), "bias": mean}
     dis: tuple[PyTree, PyTree] = ({}, {})
     if config.lambda_adversarial:
-        dis = _init_net(discriminator(config), key_dis, (attributes,))
+        dis = init_net(discriminator(config), key_dis, (attributes,))
     return {"gen": gen[0], "dis": dis[0]}, {"gen": gen[1], "dis": dis[1]}
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _init_net(net: Any, key: jax.Array, inputs: tuple) -> tuple[PyTree, PyTree]:
-    # threefry, the usual generator, is a loop to compile for each parameter: slow on a CPU.
-    quick = jax.random.wrap_key_data(jax.random.bits(key, (4,), jnp.uint32), impl="unsafe_rbg")
-    variables = net.init(quick, *inputs, train=False)
-    return variables["params"], variables[STATS]
-
-
-def _apply(net: Any, params: PyTree, stats: PyTree, *inputs: jax.Array) -> tuple[Any, PyTree]:
-    """Runs a net as in training; returns its output and its new statistics."""
-    variables = {"params": params, STATS: stats}
-    output, updated = net.apply(variables, *inputs, train=True, mutable=[STATS])
-    return output, updated[STATS]
 
 
 def _heard(config: Config, batch: PyTree, key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -137,12 +122,12 @@ def _discriminator_loss(config: Config, dis, gen, stats, frozen, batch, key):
         return jnp.zeros(()), (stats, {})
     real = batch["attributes"]
     inputs = _heard(config, batch, key)
-    made, _ = _apply(generator(config, real.shape[-1]), gen, stats["gen"], *inputs)
+    made, _ = apply_net(generator(config, real.shape[-1]), gen, stats["gen"], *inputs)
     net, terms = discriminator(config), {}
     # In two calls: the statistics of batch norm are those of the real, then of the generated.
-    scores, after = _apply(net, dis, stats["dis"], real)
+    scores, after = apply_net(net, dis, stats["dis"], real)
     terms["real"] = losses.least_squares(scores.scores, 1.0)
-    scores, after = _apply(net, dis, after, jax.lax.stop_gradient(made))
+    scores, after = apply_net(net, dis, after, jax.lax.stop_gradient(made))
     terms["generated"] = losses.least_squares(scores.scores, 0.0)
     loss = losses.weighted_sum(terms, {"real": 1.0, "generated": 1.0})
     return loss, ({"gen": stats["gen"], "dis": after}, terms)
@@ -154,10 +139,10 @@ def _generator_loss(config: Config, gen, dis, stats, frozen, batch, key):
     target = batch["attributes"]
     inputs = _heard(config, batch, key)
     net = generator(config, target.shape[-1])
-    made, gen_stats = _apply(net, gen, stats["gen"], *inputs)
+    made, gen_stats = apply_net(net, gen, stats["gen"], *inputs)
     table = _attribute_terms(config, made, target)
     if config.lambda_adversarial:
-        scores, _ = _apply(discriminator(config), dis, stats["dis"], made)
+        scores, _ = apply_net(discriminator(config), dis, stats["dis"], made)
         due = losses.least_squares(scores.scores, 1.0)
         table["adversarial"] = (config.lambda_adversarial, due)
     weights = {name: weight for name, (weight, _) in table.items() if weight}

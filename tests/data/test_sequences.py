@@ -1,4 +1,5 @@
 import logging
+import wave
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from facejax import speakers
-from facejax.audio import features, windows
+from facejax.audio import features, waveform, windows
 from facejax.data import sequences, talks
 from facejax.errors import InputError
 from facejax.geometry.camera import camera_from_pose, project
@@ -326,6 +327,28 @@ def test_a_file_that_is_none_or_heard_in_another_way_is_refused(tmp_path, facial
         make(facial, speech="deepspeech", split="test")
     with pytest.raises(InputError, match="FACIAL's files have 30"):
         make(facial, speech="deepspeech", fps=25.0)
+
+
+def test_other_features_are_heard_from_the_sound_beside_a_file(tmp_path):
+    np.savez(tmp_path / "x.npz", **fake_talks.facial_arrays())
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, round(40 / 30 * 16000))
+    with wave.open(str(tmp_path / "x.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, len(sound), "NONE", ""))
+        file.writeframes((32767 * sound).astype("<i2").tobytes())
+    one = make(tmp_path / "x.npz").recordings[0]
+    heard = talks.make_ear("mel")(waveform.load(tmp_path / "x.wav"), np.arange(40) / 30)
+    np.testing.assert_array_equal(one.speech, heard)
+
+
+def test_poses_around_a_sequence_are_those_of_the_clip_with_zeros_beyond(folder):
+    source = make(folder, frames=8, step=1)
+    for step in range(6):
+        batch, draw = source.load(step), source.plan.draw(step)
+        for row, (clip, frames) in enumerate(zip(draw.clip, draw.frames, strict=True)):
+            own = source._attributes[clip][:, :6]
+            for k, t in enumerate(range(frames[0] - 8, frames[-1] + 8)):
+                due = own[t] if 0 <= t < len(own) else np.zeros(6)
+                np.testing.assert_array_equal(batch["around"][row, k], due)
 
 
 def test_the_published_windows_come_out_as_they_went_in(real_data):
