@@ -19,7 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from facejax import runs, talking
+from facejax import runs, talk_command
 from facejax.animation import Options
 from facejax.animator import Animator
 from facejax.errors import InputError
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--hold", type=int, default=MOST_HELD, metavar="N", help="most frames without a face")
     add("--motion-out", metavar="FILE", help="also write the driver's motion, as motion.npz")
     add("--chunk", type=int, default=16, metavar="N", help="frames made at a time (default: 16)")
-    talking.add_arguments(parser)
+    talk_command.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in Options._fields}
     runs.use_compile_cache()
     if args.audio is not None and args.driving is None:
-        _say(args.out, talking.run(args, Options(**options)))
+        _say(args.out, talk_command.run(args, Options(**options)))
         return 0
     _check(args)
     animator = Animator.load(args.workdir, args.step, args.chunk)

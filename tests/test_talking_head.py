@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from facejax import animate, cli, motion_files, speakers, talking, video
+from facejax import animate, cli, motion_files, speakers, talk_command, talking, video
 from facejax.animation import Options
 from facejax.errors import InputError
 from tests import fake_pose_runs as fakes
@@ -77,7 +77,7 @@ def test_one_command_makes_the_video_the_mesh_the_plot_and_the_motion(place, mad
 def test_the_initial_pose_is_given_in_degrees_and_millimetres(place):
     talker = talking.Talker.load(place / "pose", face=place / "face")
     table = jax.device_get(talker.speech.system.frozen["speakers"])
-    voice = talking.Voice("", "bob", initial=talking.read_pose(INITIAL))
+    voice = talking.Voice("", "bob", initial=talk_command.read_pose(INITIAL))
     state = talking._first_state(talker.speech, voice)
     pose = speakers.denormalised(state[:6], table, 1)
     np.testing.assert_allclose(pose, [*np.deg2rad([5, -10, 3]), 4, -6, 700], rtol=1e-4)
@@ -92,7 +92,7 @@ def test_seeds_and_initial_poses_make_other_motions(place):
         return talker.driver(voice).motion.pose
 
     rest = pose()
-    for options in ({"seed": 1}, {"seed": 2}, {"initial": talking.read_pose(INITIAL)}):
+    for options in ({"seed": 1}, {"seed": 2}, {"initial": talk_command.read_pose(INITIAL)}):
         assert np.any(pose(**options) != rest)
     np.testing.assert_array_equal(pose(seed=1), pose(seed=1))
 
