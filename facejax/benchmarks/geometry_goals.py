@@ -20,7 +20,7 @@ def ids(case: Case, platform: str) -> list[Goal]:
         large = case.mesh == LARGE_MESH and case.batch == 32
         return [at_least(f"PyTorch3D / {OURS}", 5)] if large else []
     found = [
-        at_most(f"{OURS} / C loop", 1.3 if case.coarse else 0.8),
+        at_most(f"{OURS} / C loop", 1.25 if case.coarse else 0.75),
         at_most("compile s", COMPILE_IDS),
         *_memory(case),
     ]
