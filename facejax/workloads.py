@@ -1,6 +1,12 @@
 """The workloads, by the name that a system's entry gives."""
 
-from facejax import reenactment, sequences_judge, windows_judge
+from facejax import (
+    expression_judge,
+    head_motion_judge,
+    reenactment,
+    sequences_judge,
+    windows_judge,
+)
 from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 from facejax.workload import Workload
@@ -9,6 +15,8 @@ WORKLOADS = {
     "frames": reenactment.WORKLOAD,
     "windows": windows_judge.WORKLOAD,
     "sequences": sequences_judge.WORKLOAD,
+    "expressions": expression_judge.WORKLOAD,
+    "head_motions": head_motion_judge.WORKLOAD,
 }
 
 

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan
+from facejax.systems import (
+    facial,
+    facial_video,
+    headgan,
+    rhythmic_expression,
+    rhythmic_motion,
+)
 
 
 class Entry(NamedTuple):
@@ -22,5 +28,17 @@ SYSTEMS = {
     "facial": Entry(facial.Config, facial.make, facial.PRESETS, workload="sequences"),
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
+    ),
+    "rhythmic_expression": Entry(
+        rhythmic_expression.Config,
+        rhythmic_expression.make,
+        rhythmic_expression.PRESETS,
+        workload="expressions",
+    ),
+    "rhythmic_motion": Entry(
+        rhythmic_motion.Config,
+        rhythmic_motion.make,
+        rhythmic_motion.PRESETS,
+        workload="head_motions",
     ),
 }
