@@ -5,8 +5,8 @@ r"""Psi of Rhythmic Head Motion at full size: raw sound and a reference face -> 
 
 The paper: sound at 50 kHz, seven frames of it around each, noise of 6 to 30 dB under it; 20
 components of 3-D landmarks, as displacements from the person's most frontal frame. It gives no
-noise and no rates: white, pink and brown noise here (--config.data.noise=FOLDER takes your own), and
-the published code's Adam, 2e-5 with batches of 4.
+noise and no rates: white, pink and brown noise here (--config.data.noise=FOLDER takes your own),
+and the published code's Adam, 2e-5 with batches of 4.
 
 `:released` is that code: 2-D components of faces brought onto a template by their most shut mouth,
 16-bit numbers for sound, a loudness drawn from -12 to 6 dB in the place of noise. It drops out in

@@ -27,7 +27,7 @@ class Stretch(NamedTuple):
 
 
 def open_stretches(data: performances.Config, choice: Choice) -> list[Stretch]:
-    """Returns the chosen clips; those too short, and those whose reference shows no face, are named.
+    """Returns the chosen clips, without those too short or with no face in the reference.
 
     Args:
       data: of the run.

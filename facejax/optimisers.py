@@ -19,8 +19,8 @@ class Optim:
 
     `schedule`: "epochs" holds the rate for `constant_epochs`, then lowers it epoch by epoch over
     `decay_epochs`; "linear" holds it for the fraction `constant_part` of the run, then lowers it
-    step by step to 0; "halving" holds it for `constant_epochs`, then falls epoch by epoch, to a half
-    in `decay_epochs`; "constant" holds it.
+    step by step to 0; "halving" holds it for `constant_epochs`, then lowers it epoch by epoch, to
+    a half every `decay_epochs`; "constant" holds it.
     """
 
     gen_lr: float = 2e-4

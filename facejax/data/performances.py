@@ -345,7 +345,7 @@ def heard_as(config: Config, chunks: np.ndarray) -> np.ndarray:
 
 
 def heard_part(config: Config, chunks: np.ndarray, first: int, end: int) -> np.ndarray:
-    """Returns `heard_as` of the frames first, ..., end - 1, [end - first + 6, n], from what it needs.
+    """Returns `heard_as` of the frames first, ..., end - 1: [end - first + 6, n].
 
     Args:
       config: the data's.
