@@ -19,7 +19,7 @@ from facejax.geometry.head_motion import LANDMARKS
 from facejax.geometry.morphable import MorphableModel
 
 SIDE = 256.0  # px of the crop that landmarks are given in
-DISTANCE = 600.0  # mm at which the canonical face stands
+DISTANCE = 1200.0  # mm at which the canonical face stands: of it only its place counts
 SMOOTHED = 5  # frames of the window over landmarks, as published
 SMOOTHED_MOTION = 11  # over head motion
 MOST_TURNED = 30.0  # degrees that the most frontal frame may be turned
