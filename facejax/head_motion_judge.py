@@ -62,21 +62,13 @@ def judge(data: performances.Config, choice: Choice, system: System) -> Judge:
     return Judge({"morphable": model}, look)
 
 
-def known_motion(
-    stretch_motion: np.ndarray, data: performances.Config, table: PyTree
-) -> np.ndarray:
-    """Returns head motions [t, 6] as Phi is given them: smoothed and normalised."""
-    smooth = performance.smoothed(stretch_motion, performance.SMOOTHED_MOTION, data.late)
-    return performances.normalised(smooth, table)
-
-
 def _made(
     stretch: Stretch, data: performances.Config, table: PyTree, run: Callable
 ) -> dict[str, np.ndarray]:
     """Returns head motions [T, 6] in radians and px of each kind."""
     own = stretch.known.motion[stretch.known.valid]
     known = {
-        "known_motion": known_motion(stretch.known.motion, data, table),
+        "known_motion": performances.known_motion(stretch.known.motion, data, table),
         "known_chunks": performances.heard_as(data, stretch.known_chunks),
     }
     made = rhythmic_rollout.head_motions(run, data, known, stretch.chunks)

@@ -100,7 +100,12 @@ class Take(NamedTuple):
 
 def as_floats(chunks: np.ndarray) -> np.ndarray:
     """Returns int16 sound as float32 in [-1, 1]."""
-    return chunks.astype(np.float32) / 32768
+    return chunks.astype(np.float32) / 32767
+
+
+def as_integers(wave: np.ndarray) -> np.ndarray:
+    """Returns sound in [-1, 1] as int16; what is louder is clipped."""
+    return np.rint(32767 * np.clip(wave, -1, 1)).astype(np.int16)
 
 
 def open_takes(config: Config) -> list[Take]:
@@ -137,7 +142,7 @@ def _take(clip: records.Clip, canonical: np.ndarray, config: Config) -> Take:
     wave = waveform.resample(clip.audio / np.float32(32768), records.AUDIO_RATE, config.rate)
     size = sound.samples_a_frame(config.rate, config.fps)
     chunks = sound.padded_chunks(wave, size, len(seen.motion))
-    return Take(clip.clip_id, seen, np.rint(32767 * np.clip(chunks, -1, 1)).astype(np.int16))
+    return Take(clip.clip_id, seen, as_integers(chunks))
 
 
 class Performances:
@@ -369,6 +374,12 @@ def motion_table(
         rows = np.concatenate([m[v] for m, v in zip(motion, valid, strict=True)])
         mean, std = rows.mean(0, np.float64), np.maximum(rows.std(0, dtype=np.float64), LEAST_STD)
     return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
+
+
+def known_motion(motion: np.ndarray, data: Config, table: PyTree) -> np.ndarray:
+    """Returns head motions [t, 6] as Phi is given them: smoothed and normalised."""
+    smooth = performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late)
+    return normalised(smooth, table)
 
 
 def normalised(motion: np.ndarray, table: PyTree) -> np.ndarray:
