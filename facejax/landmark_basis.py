@@ -86,13 +86,13 @@ def person(basis: LandmarkBasis, seen: Performance, identity: str, name: str = "
         base = seen.fronts[key_frame(seen, name=name or "the reference")]
         return Person(base, basis.project(base))
     template = basis.template
-    base = shut(seen) - template + _mean(basis)
+    base = shut(seen) - template + mean_face(basis)
     return Person(base, basis.project(template))
 
 
 def expressions(basis: LandmarkBasis, one: Person, fronts: np.ndarray) -> np.ndarray:
     """Returns what Psi is to say of a person's fronts [T, 68, 3]: float32 [T, K]."""
-    shift = one.base - _mean(basis)  # what of the base is not the basis's mean
+    shift = one.base - mean_face(basis)  # what of the base is not the basis's mean
     own = basis.project(fronts - shift)
     return np.asarray(own, np.float32)
 
@@ -107,8 +107,8 @@ def shut(seen: Performance) -> np.ndarray:
     return seen.fronts[np.argmin(np.where(seen.valid, open_rate(seen.fronts), np.inf))]
 
 
-def _mean(basis: LandmarkBasis) -> np.ndarray:
-    """The mean [68, 3]; depth, where the basis has none, is the template's."""
+def mean_face(basis: LandmarkBasis) -> np.ndarray:
+    """Returns the mean [68, 3] px; depth, where the basis has none, is the template's."""
     mean = basis.mean.reshape(LANDMARKS, -1)
     return np.concatenate([mean, basis.template[:, basis.dimensions :]], axis=1)
 

@@ -5,9 +5,10 @@ Chen et al., ECCV 2020, section 3.1, and section B.1 for what controls. A `Drive
 are joined by `controlled`, expression from one and head motion from the other, either held still.
 It is drawn by the 3D-aware generator, or, as a `Motion`, by anything else that draws faces.
 
-  reference = drive.reference(track, model)                     # `track.track_video`, or one photo
-  made = from_sound(psi, phi, reference, waveform.load("speech.wav"))
-  made.landmarks                                                # [T, 68, 3] px
+  canonical = performance.canonical_face(model)
+  seen = performance.measure(track.landmarks, track.valid, canonical, size=256, times=..., fps=25)
+  made = from_sound(psi, phi, reference(seen, canonical, frames=64), waveform.load("speech.wav"))
+  made.landmarks  # [T, 68, 3] px
 
 Landmarks are in FAN's frame, px of a crop of 256 px (`performance`).
 """
@@ -80,37 +81,29 @@ class Drive(NamedTuple):
 
 
 def reference(
-    landmarks: np.ndarray,
-    valid: np.ndarray,
-    times: np.ndarray,
-    model: MorphableModel,
+    seen: Performance,
+    canonical: np.ndarray,
     *,
-    size: int = int(SIDE),
     wave: np.ndarray | None = None,
     frames: int = 0,
     fps: float = FPS,
     name: str = "the reference",
 ) -> Reference:
-    """Returns a person from tracked landmarks.
+    """Returns a person from what is seen of them.
 
     Args:
-      landmarks: [N, 68 or more, 3] px in facejax's image frame; one frame of a photo.
-      valid: [N] bool; landmarks of other frames are interpolated.
-      times: [N] s.
-      model: whose mean face is the canonical one.
-      size: side of the crop, px.
+      seen: of `performance.measure`, at `fps`; of one frame, a photo.
+      canonical: [68, 3], of `performance.canonical_face`, as given to it.
       wave: float32 [n] mono at 16 kHz from the first frame on; None: silent.
-      frames: that are due, at `fps`, and taken from the start; 0: all. A photo is excused.
+      frames: that are due, and taken from the start; 0: all. A photo is excused.
       fps: frames a second.
       name: for messages.
 
     Raises:
       InputError: a video that is too short, landmarks in too few of its frames, none frontal.
     """
-    canonical = performance.canonical_face(model)
-    seen = performance.measure(landmarks, valid, canonical, size=size, times=times, fps=fps)
     total = len(seen.motion)
-    if 1 < total < frames or (total == 1 < len(landmarks)):
+    if 1 < total < frames:
         raise InputError(
             f"{name} has {total} frames at {fps:g} a second, and {frames} ({frames / fps:.2f} s) "
             "are due to learn how the head moves; give a longer video, or one image"

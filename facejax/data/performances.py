@@ -134,11 +134,16 @@ def open_takes(config: Config) -> list[Take]:
     return found
 
 
-def _take(clip: records.Clip, canonical: np.ndarray, config: Config) -> Take:
+def seen_in(clip: records.Clip, canonical: np.ndarray, fps: float = 25.0) -> Performance:
+    """Returns what a clip shows, at a frame rate; see `performance.measure`."""
     side = records.decode_frame(clip.frames[0]).shape[0]
-    seen = performance.measure(
-        clip.landmarks, clip.valid, canonical, size=side, times=clip.times, fps=config.fps
+    return performance.measure(
+        clip.landmarks, clip.valid, canonical, size=side, times=clip.times, fps=fps
     )
+
+
+def _take(clip: records.Clip, canonical: np.ndarray, config: Config) -> Take:
+    seen = seen_in(clip, canonical, config.fps)
     wave = waveform.resample(clip.audio / np.float32(32768), records.AUDIO_RATE, config.rate)
     size = sound.samples_a_frame(config.rate, config.fps)
     chunks = sound.padded_chunks(wave, size, len(seen.motion))
