@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan
+from facejax.systems import facial, facial_video, headgan, rhythmic
 
 
 class Entry(NamedTuple):
@@ -23,4 +23,5 @@ SYSTEMS = {
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
+    "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
 }
