@@ -31,7 +31,7 @@ from facejax.systems.rhythmic_config import (
     released,
     released_new,
 )
-from facejax.systems.rhythmic_inputs import FlowTarget, draw_inputs, warp_targets
+from facejax.systems.rhythmic_inputs import cropped_to, draw_inputs, flow_targets
 from facejax.systems.rhythmic_nets import Nets, build
 
 __all__ = ["ABLATIONS", "PRESETS", "Config", "make", "paper", "released", "released_new"]
@@ -155,7 +155,7 @@ def _generator_loss(config: Config, nets: Nets, gen, dis, stats, frozen, batch, 
     output, gen_stats = _apply(nets.generator, gen, stats["gen"], (inputs,), raw=config.raw_loss)
     table = {"l1": (config.lambda_l1, losses.l1(output.image, batch["target"]))}
     table |= _extra_l1_terms(config, output, batch["target"])
-    table |= _warp_terms(config, frozen, output, batch)
+    table |= _warp_terms(config, frozen, inputs, output, batch)
     table |= _perceptual_terms(config, nets, frozen, output, batch["target"])
     table |= _adversarial_terms(config, nets, dis, stats["dis"], inputs, output, batch["target"])
     weights = {name: weight for name, (weight, _) in table.items() if weight}
@@ -177,22 +177,24 @@ def _extra_l1_terms(config: Config, output: rhythmic.Output, target: jax.Array):
     }
 
 
-def _warp_terms(config: Config, frozen, output: rhythmic.Output, batch):
+def _warp_terms(config: Config, frozen, inputs, output: rhythmic.Output, batch):
     """L_W: L1 of the warped images, and of the flows where they have a target."""
-    if not config.lambda_warp or (output.matched is None and output.projection is None):
+    if not config.lambda_warp:
         return {}
-    due, table = warp_targets(config, frozen, batch), {}
-    pairs = [("matched", output.matched, batch["target"]), ("projection", output.projection, None)]
-    for name, warped, target in pairs:
-        if warped is None:
-            continue
-        target = due.cropped if target is None else target
+    target, table = batch["target"], {}
+    pairs = {
+        "matched": (output.matched, target),
+        "projection": (output.projection, cropped_to(target, inputs.projection)),
+    }
+    warped = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+    due = flow_targets(config, frozen, batch) if config.flow_target == "mesh" and warped else {}
+    for name, (found, image) in warped.items():
         if config.use_warp:
-            table[f"warp_{name}"] = (config.lambda_warp, losses.l1(warped.image, target))
-        flow: FlowTarget | None = getattr(due, name)
-        if flow is not None:
-            distance = losses.l1(warped.flow * flow.weight, flow.flow * flow.weight)
-            table[f"flow_{name}"] = (config.lambda_warp, distance)
+            table[f"warp_{name}"] = (config.lambda_warp, losses.l1(found.image, image))
+            if name in due:
+                flow, weight = due[name]
+                distance = losses.l1(found.flow * weight, flow * weight)
+                table[f"flow_{name}"] = (config.lambda_warp, distance)
     return table
 
 

@@ -28,6 +28,7 @@ class Config:
     width: int = 32  # channels at full size; x2 a halving
     most_width: int = 1024
     downs: int = 5  # halvings: 256 px to 8
+    spectral: bool = True  # spectral norm in the generator
     norm: str = "batch"  # "instance": one image's own statistics, for small batches
     # "hybrid": eq. 6. "plain": attention without exchange and gates (released). "mean": ablation.
     attention: str = "hybrid"

@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from facejax.errors import InputError
 from facejax.geometry import rigid_motion
 from facejax.geometry.camera import camera_from_pose, project
 from facejax.geometry.face_projection import (
     BLACK,
+    FAINT,
     CanonicalFace,
     canonical_face,
-    cropped_to_face,
     project_face,
 )
 from facejax.geometry.landmarks import draw_landmarks
@@ -46,43 +47,42 @@ def draw_inputs(
     Raises:
       InputError: the images' size or the number of references does not fit the config.
     """
-    references, sketches = _references(config, batch)
+    references = _checked(config, batch)
     height, width = references.shape[2:4]
-    count = batch["landmarks"].shape[0]
     places = jnp.asarray(batch["matched"]).astype(jnp.int32)
-    matched, matched_landmarks = (
-        _chosen(jnp.asarray(batch[name]), places) for name in ("references", "reference_landmarks")
-    )
-    sketch = draw_sketch(batch["landmarks"], height, width)
-    if not config.use_projection:
-        projection = jnp.full((count, height, width, 3), BLACK)
-        projection_landmarks = batch["landmarks"]
-    elif "projection" in batch:
-        projection, projection_landmarks = batch["projection"], batch["projection_landmarks"]
-    else:
-        drawn = project_face(
-            key_face(frozen["morphable"], batch["key_frame"]),
-            batch["head"],
-            triangles(frozen["morphable"]),
-            height,
-        )
-        projection, projection_landmarks = drawn.image, drawn.landmarks[..., :2]
+    reference_landmarks = jnp.asarray(batch["reference_landmarks"])[..., :LANDMARKS, :2]
+    projection, projection_landmarks = _projection(config, frozen, batch, height)
+    landmarks = [reference_landmarks.reshape(-1, LANDMARKS, 2), batch["landmarks"]]
+    strokes = draw_sketch(jnp.concatenate([*landmarks, projection_landmarks]), height, width)
+    ends = np.cumsum([len(landmarks[0]), len(landmarks[1])])
+    sketches, sketch, projection_sketch = jnp.split(strokes, ends)
+    sketches = sketches.reshape(*references.shape[:-1], 1)
+    matched, matched_sketch = _chosen(references, places), _chosen(sketches, places)
     if config.crop_mouth:
-        matched = cut_out(matched, matched_landmarks, eyes=in_use)
+        matched = cut_out(matched, _chosen(reference_landmarks, places), eyes=in_use)
         projection = cut_out(projection, projection_landmarks, eyes=in_use)
+    references, sketches = (_filled(config, x) for x in (references, sketches))
     return Inputs(
-        references,
-        sketches,
-        sketch,
-        matched,
-        draw_sketch(matched_landmarks, height, width),
-        projection,
-        draw_sketch(projection_landmarks, height, width),
+        references, sketches, sketch, matched, matched_sketch, projection, projection_sketch
     )
 
 
-def _references(config: Config, batch: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
-    """Returns K images and their sketches, repeated where the net is for more than there are."""
+def _projection(
+    config: Config, frozen: Mapping[str, Any], batch: Mapping[str, Any], size: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the projected faces [B, H, W, 3] and their landmarks [B, 68, 2], given or drawn."""
+    if not config.use_projection:  # nothing sees them
+        count = len(batch["landmarks"])
+        return jnp.full((count, size, size, 3), BLACK), jnp.asarray(batch["landmarks"])
+    if "projection" in batch:
+        return jnp.asarray(batch["projection"]), jnp.asarray(batch["projection_landmarks"])
+    face = key_face(frozen["morphable"], batch["key_frame"])
+    drawn = project_face(face, batch["head"], triangles(frozen["morphable"]), size)
+    return drawn.image, drawn.landmarks[..., :2]
+
+
+def _checked(config: Config, batch: Mapping[str, Any]) -> jax.Array:
+    """Returns the references, [R, K, H, W, 3], whose size and number fit the config."""
     images = jnp.asarray(batch["references"])
     _, count, height, width, _ = images.shape
     step = 2**config.downs
@@ -91,16 +91,19 @@ def _references(config: Config, batch: Mapping[str, Any]) -> tuple[jax.Array, ja
             f"images are {width}x{height} px; due: squares whose side is a multiple of {step} px "
             f"for model.downs = {config.downs}; change data.size or model.downs"
         )
-    sketches = draw_sketch(batch["reference_landmarks"], height, width)
-    if config.attention != "hybrid" or count == config.shots:
-        return images, sketches
-    if count > config.shots:
+    if config.attention == "hybrid" and count > config.shots:
         raise InputError(
             f"there are {count} references and model.shots is {config.shots}; due: as many at "
             "most; set data.references and model.shots alike, or give fewer"
         )
-    rows = jnp.arange(config.shots) % count
-    return images[:, rows], sketches[:, rows]
+    return images
+
+
+def _filled(config: Config, values: jax.Array) -> jax.Array:
+    """Returns values [R, K, ...], repeated where the net is for more references than there are."""
+    if config.attention != "hybrid":
+        return values
+    return values[:, jnp.arange(config.shots) % values.shape[1]]
 
 
 def _chosen(values: jax.Array, places: jax.Array) -> jax.Array:
@@ -155,55 +158,48 @@ def key_face(model: MorphableModel, key_frame: Mapping[str, jax.Array]) -> Canon
     return canonical_face(image, vertices, landmarks, key_frame["head"])
 
 
+def cropped_to(image: jax.Array, projection: jax.Array) -> jax.Array:
+    """Returns the image [B, H, W, 3] where the projected face shows more than black, -1 elsewhere.
+
+    The target of the warped projection. (The published code decides channel by channel.)
+    """
+    return jnp.where(jnp.any(projection > FAINT, axis=-1, keepdims=True), image, BLACK)
+
+
 class FlowTarget(NamedTuple):
-    """A flow and where it holds."""
+    """The true flow of the face's mesh, and where it shows."""
 
     flow: jax.Array  # [B, H, W, 2] px
     weight: jax.Array  # [B, H, W, 1]
 
 
-class WarpTargets(NamedTuple):
-    """What the warped images should be, and how they should be warped."""
-
-    cropped: jax.Array | None  # [B, H, W, 3] the target where the projected face is
-    matched: FlowTarget | None
-    projection: FlowTarget | None
-
-
-def warp_targets(
+def flow_targets(
     config: Config, frozen: Mapping[str, Any], batch: Mapping[str, Any]
-) -> WarpTargets:
-    """Returns the targets of the flow losses; flows only where config.flow_target is "mesh"."""
-    model, target = frozen["morphable"], batch["target"]
-    height, width = target.shape[1:3]
-    mesh = config.flow_target == "mesh"
-    cropped, matched, projection = None, None, None
+) -> dict[str, FlowTarget]:
+    """Returns backward flows from the target to the images that are warped, by their names."""
+    model = frozen["morphable"]
+    size = batch["target"].shape[1]
     own = {"identity": batch["key_frame"]["identity"]} | dict(batch["target_motion"])
-    here = screen_of(model, own, height, width) if mesh else None
-    if config.use_projection:
-        face = key_face(model, batch["key_frame"])
-        drawn = project_face(face, batch["head"], triangles(model), height)
-        cropped = cropped_to_face(target, drawn)
-        if mesh:
-            there = rigid_motion.from_canonical(face.vertices, batch["head"])
-            projection = _mesh_flow(model, here, there, height)
-    if mesh and config.use_matched:
+    here = screen_of(model, own, size, size)
+    there = {}
+    if config.use_matched:
         places = batch["matched"].astype(jnp.int32)
         chosen = {k: _chosen(v, places) for k, v in batch["reference_motion"].items()}
-        there = screen_of(model, own | chosen, height, width)
-        matched = _mesh_flow(model, here, there, height)
-    return WarpTargets(cropped, matched, projection)
-
-
-def _mesh_flow(model: MorphableModel, here: Any, there: jax.Array, size: int) -> FlowTarget:
-    """Returns the backward flow of the mesh, from where it is to where the other image has it."""
+        there["matched"] = screen_of(model, own | chosen, size, size)
+    if config.use_projection:
+        face = key_face(model, batch["key_frame"])
+        there["projection"] = rigid_motion.from_canonical(face.vertices, batch["head"])
     topology = triangles(model)
 
-    def one(frame: tuple[jax.Array, jax.Array]) -> FlowTarget:
-        screen, other = frame
+    def one(frame: tuple[jax.Array, dict[str, jax.Array]]) -> dict[str, FlowTarget]:
+        screen, others = frame
         seen = fragments(screen, topology, rasterize(screen, topology, size, size))
-        flow = interpolate((other - screen)[:, :2], topology, seen, 0.0)
-        return FlowTarget(flow, seen.mask[..., None].astype(flow.dtype))
+        weight = seen.mask[..., None].astype(screen.dtype)
+        flows = {
+            name: interpolate((other - screen)[:, :2], topology, seen, 0.0)
+            for name, other in others.items()
+        }
+        return {name: FlowTarget(flow, weight) for name, flow in flows.items()}
 
     if jax.default_backend() == "cpu":  # a frame at a time stays in cache
         return jax.lax.map(one, (here, there))

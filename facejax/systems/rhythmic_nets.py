@@ -42,7 +42,9 @@ def build(config: Config) -> Nets:
 
 def _generator(config: Config, dtype) -> rhythmic.Generator:
     widths = pyramid(config.width, config.downs, config.most_width)
-    conv = functools.partial(blocks.SpectralConv, dtype=dtype)
+    conv = functools.partial(blocks.PlainConv, dtype=dtype, kernel_init=blocks.uniform)
+    if config.spectral:
+        conv = functools.partial(blocks.SpectralConv, dtype=dtype)
     norm = norms.BatchNorm if config.norm == "batch" else norms.InstanceNorm
     climb = transposed_pointwise if config.sketch_holes else repeated_pointwise
     linear = config.compose == "linear"
