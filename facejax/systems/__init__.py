@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan, rhythmic
+from facejax.systems import (
+    facial,
+    facial_video,
+    headgan,
+    rhythmic,
+    rhythmic_expression,
+    rhythmic_motion,
+)
 
 
 class Entry(NamedTuple):
@@ -24,4 +31,16 @@ SYSTEMS = {
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
     "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
+    "rhythmic_expression": Entry(
+        rhythmic_expression.Config,
+        rhythmic_expression.make,
+        rhythmic_expression.PRESETS,
+        workload="expressions",
+    ),
+    "rhythmic_motion": Entry(
+        rhythmic_motion.Config,
+        rhythmic_motion.make,
+        rhythmic_motion.PRESETS,
+        workload="head_motions",
+    ),
 }
