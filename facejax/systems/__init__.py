@@ -7,6 +7,7 @@ from facejax.systems import (
     facial,
     facial_video,
     headgan,
+    rhythmic,
     rhythmic_expression,
     rhythmic_motion,
 )
@@ -29,6 +30,7 @@ SYSTEMS = {
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
+    "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
     "rhythmic_expression": Entry(
         rhythmic_expression.Config,
         rhythmic_expression.make,
