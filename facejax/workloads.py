@@ -1,6 +1,6 @@
 """The workloads, by the name that a system's entry gives."""
 
-from facejax import reenactment, sequences_judge, windows_judge
+from facejax import reenactment, sequences_judge, unprojection_judge, windows_judge
 from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 from facejax.workload import Workload
@@ -9,6 +9,7 @@ WORKLOADS = {
     "frames": reenactment.WORKLOAD,
     "windows": windows_judge.WORKLOAD,
     "sequences": sequences_judge.WORKLOAD,
+    "faces": unprojection_judge.WORKLOAD,
 }
 
 

@@ -3,8 +3,8 @@
 After Feng et al. 2018 (PRNet, arXiv:1803.07835), over a layout of our own (`uv_layout`): a map
 [S, S, 3] holds at each pixel the place, in whatever frame and unit the vertices have, of the point
 of the mesh that lies there. Where no triangle lies it repeats the nearest pixel that is covered, so
-that bilinear samples at the rim are right. A map is linear in the vertices; holes of the mesh (eyes,
-mouth) are covered by membranes.
+that bilinear samples at the rim are right. A map is linear in the vertices; holes of the mesh
+(eyes, mouth) are covered by membranes.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from facejax import checks
 from facejax.geometry.mesh import mesh_topology
 from facejax.geometry.rasterize import Fragments, fragments, interpolate, rasterize
 from facejax.geometry.texture import sample_texture
-from facejax.geometry.uv_layout import UvLayout, uv_layout
+from facejax.geometry.uv_layout import uv_layout
 
 LANDMARK_WEIGHT, FEATURE_WEIGHT, FACE_WEIGHT = 16.0, 4.0, 3.0  # PRNet's; 0 beside the mesh
 FEATURES = (range(27, 36), range(36, 42), range(42, 48), range(48, 68))  # nose, eyes, mouth
@@ -70,7 +70,7 @@ def map_layout(mean: np.ndarray, faces: np.ndarray, landmarks: np.ndarray, size:
         barycentric=seen.barycentric[row, column],
         faces=topology.faces,
         covered=covered,
-        weight=_weights(covered, places, size),
+        weight=_weights(covered, places, row, column),
     )
 
 
@@ -143,18 +143,22 @@ def map_mesh(covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(covered).astype(np.int32), np.concatenate(faces).astype(np.int32)
 
 
-def _weights(covered: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:
+def _weights(
+    covered: np.ndarray, landmarks: np.ndarray, row: np.ndarray, column: np.ndarray
+) -> np.ndarray:
     """How much the pixels' errors count, [S, S]: 16 : 4 : 3 : 0 as in PRNet, over our own layout.
 
-    Landmarks' pixels, then those of nose, eyes and mouth, then the rest of the mesh.
+    Landmarks' pixels, then those of nose, eyes and mouth, then the rest of the mesh. `row` and
+    `column` name the covered pixel nearest to each.
     """
+    size = len(covered)
     weight = np.where(covered, FACE_WEIGHT, 0.0)
-    row, column = np.indices(covered.shape)
-    centre = (np.stack([column, row], -1) + 0.5) / size
+    down, across = np.indices(covered.shape)
+    centre = (np.stack([across, down], -1) + 0.5) / size
     for numbers in FEATURES:
         points = landmarks[list(numbers)]
         hull = points.mean(0) + FEATURE_MARGIN * (points - points.mean(0))
         weight[covered & (Delaunay(hull).find_simplex(centre) >= 0)] = FEATURE_WEIGHT
-    column, row = np.clip((landmarks[:68] * size).astype(int), 0, size - 1).T
-    weight[row, column] = np.where(covered[row, column], LANDMARK_WEIGHT, 0.0)
+    across, down = np.clip((landmarks[:68] * size).astype(int), 0, size - 1).T
+    weight[row[down, across], column[down, across]] = LANDMARK_WEIGHT
     return (weight / weight[covered].mean()).astype(np.float32)

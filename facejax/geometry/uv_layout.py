@@ -43,7 +43,7 @@ def uv_layout(vertices: np.ndarray, faces: np.ndarray) -> UvLayout:
     checks.shapes(vertices=(vertices, "V 3"), faces=(faces, "F 3"))
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
     uv = np.full((len(vertices), 2), 0.5)
-    all_faces, middles, middle_uv = [faces], [], []
+    all_faces, middles, middle_uv = [faces], [], []  # type: ignore[var-annotated]
     for number, piece in enumerate(_pieces(faces, len(vertices))):
         rings = sorted(boundary_loops(piece), key=lambda ring: -_length(vertices[ring]))
         if not rings or number > len(CORNERS):

@@ -73,9 +73,11 @@ class BatchNorm(nn.Module):
     Attributes:
       step_axis: an axis whose steps have statistics of their own, as if the layer were called once
         a step: the running statistics then move once a step, in order. None: one call.
+      eps: added to the variance.
     """
 
     step_axis: int | None = None
+    eps: float = EPS
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -96,7 +98,8 @@ class BatchNorm(nn.Module):
                 variance.value = _running(variance.value, variances * (count / max(count - 1, 1)))
         else:
             means, variances = (_beside(v.value, x) for v in (mean, variance))
-        y = (wide - means) * (jax.lax.rsqrt(variances + EPS) * _beside(scale, x)) + _beside(bias, x)
+        gain = jax.lax.rsqrt(variances + self.eps) * _beside(scale, x)
+        y = (wide - means) * gain + _beside(bias, x)
         return y.astype(x.dtype)
 
 

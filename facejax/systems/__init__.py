@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan
+from facejax.systems import facial, facial_video, headgan, unprojection
 
 
 class Entry(NamedTuple):
@@ -22,5 +22,8 @@ SYSTEMS = {
     "facial": Entry(facial.Config, facial.make, facial.PRESETS, workload="sequences"),
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
+    ),
+    "unprojection": Entry(
+        unprojection.Config, unprojection.make, unprojection.PRESETS, workload="faces"
     ),
 }
