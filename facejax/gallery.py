@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames that the key frame is chosen from (default: 64)")  # fmt: skip
     add("--unprojection", metavar="WORKDIR", help="mesh from this run; default: Face Mesh's points")
     add("--align", choices=projection.ALIGNMENTS, default="rigid",
-        help="lay the mesh on the key frame by Eq. 1 (rigid) or on its landmarks (affine)")  # fmt: skip
+        help="lay the mesh on the key frame by Eq. 1 or on its landmarks")  # fmt: skip
     add("--soft", action="store_true", help="draw with the soft rasteriser, as published")
 
 

@@ -1,7 +1,8 @@
 """Points moved by head motions: Rhythmic Head Motion's Eq. 1 (Chen et al. 2020, arXiv:2007.08547).
 
-A head motion h (`head_motion`) takes what is seen at one time to canonical space, where the head
-does not move: p = R l + T. Here whole meshes go that way and back, with batch axes that broadcast.
+A head motion h, a rotation vector in radians and a translation in px, takes what is seen at one
+time to canonical space, where the head does not move: p = R l + T. Here whole meshes go that way
+and back, with batch axes that broadcast.
 Points and motions must be of one frame. What is drawn is in facejax's image frame (README), z away
 from the viewer; `flip_depth` turns motions of the paper's landmarks, whose z is nearer where it is
 larger, into those of that frame.
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from facejax import checks
-from facejax.geometry import head_motion
 from facejax.geometry.camera import fit_affine
+from facejax.geometry.rotations import rotation_vector_to_matrix
 
 
 def to_canonical(points: jax.Array, motion: jax.Array) -> jax.Array:
@@ -23,7 +24,9 @@ def to_canonical(points: jax.Array, motion: jax.Array) -> jax.Array:
       motion: [..., 6]; batch axes broadcast, so that one frame's points [N, 3] meet a clip's
         motions [T, 6].
     """
-    return head_motion.front(*_broadcast(points, motion))
+    points, rotation, translation = _broadcast(points, motion)
+    turned = jnp.matmul(points, jnp.swapaxes(rotation, -1, -2), precision="highest")
+    return turned + translation
 
 
 def from_canonical(points: jax.Array, motion: jax.Array) -> jax.Array:
@@ -35,7 +38,8 @@ def from_canonical(points: jax.Array, motion: jax.Array) -> jax.Array:
       points: [..., N, 3] px in canonical space.
       motion: [..., 6]; batch axes broadcast.
     """
-    return head_motion.posed(*_broadcast(points, motion))
+    points, rotation, translation = _broadcast(points, motion)
+    return jnp.matmul(points - translation, rotation, precision="highest")
 
 
 def move(points: jax.Array, source: jax.Array, target: jax.Array) -> jax.Array:
@@ -91,9 +95,10 @@ def resized(motion: jax.Array, ratio: float) -> jax.Array:
     return motion * jnp.broadcast_to(gains, motion.shape)
 
 
-def _broadcast(points: jax.Array, motion: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns points [..., N, 3] and motions [..., 6] of one batch."""
+def _broadcast(points: jax.Array, motion: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns points [..., N, 3], rotations [..., 3, 3], translations [..., 1, 3] of one batch."""
     checks.shapes(points=(points, "... N 3"), motion=(motion, "... 6"))
     batch = jnp.broadcast_shapes(points.shape[:-2], motion.shape[:-1])
     points = jnp.broadcast_to(points, (*batch, *points.shape[-2:]))
-    return points, jnp.broadcast_to(motion, (*batch, 6))
+    motion = jnp.broadcast_to(motion, (*batch, 6))
+    return points, rotation_vector_to_matrix(motion[..., :3]), motion[..., None, 3:]
