@@ -125,12 +125,12 @@ def map_mesh(covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     seen from outside, as the layout's own.
 
     Args:
-      covered: [S, S] bool.
+      covered: [H, W] bool.
 
     Returns:
-      Pixel numbers row * S + column [P], and faces [F, 3] over them, both int32.
+      Pixel numbers row * W + column [P], and faces [F, 3] over them, both int32.
     """
-    checks.shapes(covered=(covered, "S S"))
+    checks.shapes(covered=(covered, "H W"))
     number = np.full(covered.shape, -1, np.int32)
     number[covered] = np.arange(covered.sum())
     a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
