@@ -46,7 +46,7 @@ HOW_TO_GET = f"""Put into one folder, and give it as manual_dir:
 {FOLDER}/ - the data set, from http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm;
 {MODEL} - the Basel Face Model 2009, from https://faces.dmi.unibas.ch/bfm/ (a form to sign);
 {EXPRESSION} (mu_exp, w_exp, sigma_exp) and {TRIM} (trimIndex) - of 3DDFA's code;
-{LANDMARKS} - which of the 53215 vertices (from 0) are the 68 landmarks, as in facejax model import."""
+{LANDMARKS} - the vertices (from 0, of 53215) of the 68 landmarks, as for facejax model import."""
 
 
 class Deviations(NamedTuple):
