@@ -52,6 +52,18 @@ def least_squares(scores: Sequence[jax.Array], due: float) -> jax.Array:
     return jnp.sum(jnp.stack([jnp.mean(jnp.square(score - due)) for score in scores]))
 
 
+def cross_entropy(logits: jax.Array, due: float) -> jax.Array:
+    """Mean cross entropy of the probabilities sigmoid(logits) with `due`, 0 (made) to 1 (real).
+
+    Goodfellow et al. 2014, arXiv:1406.2661; with 1 due of what is made, the generator's loss.
+
+    Args:
+      logits: of a discriminator, any shape.
+      due: the probability that is right.
+    """
+    return jnp.mean(due * jax.nn.softplus(-logits) + (1 - due) * jax.nn.softplus(logits))
+
+
 def feature_matching(
     real: Sequence[Sequence[jax.Array]], fake: Sequence[Sequence[jax.Array]]
 ) -> jax.Array:

@@ -19,7 +19,7 @@ from facejax.geometry.head_motion import LANDMARKS
 from facejax.geometry.morphable import MorphableModel
 
 SIDE = 256.0  # px of the crop that landmarks are given in
-DISTANCE = 600.0  # mm at which the canonical face stands
+DISTANCE = 1200.0  # mm at which the canonical face stands: of it only its place counts
 SMOOTHED = 5  # frames of the window over landmarks, as published
 SMOOTHED_MOTION = 11  # over head motion
 MOST_TURNED = 30.0  # degrees that the most frontal frame may be turned
@@ -93,9 +93,9 @@ def of_landmarks(
     landmarks: np.ndarray, canonical: np.ndarray, valid: np.ndarray | None = None
 ) -> Performance:
     """Returns the performance of landmarks [T, 68, 3] px in FAN's frame."""
-    blocks = [landmarks[k : k + BLOCK] for k in range(0, len(landmarks), BLOCK)]
-    parts = [jax.tree.map(lambda x, n=len(b): x[:n], _apart(_full(b), canonical)) for b in blocks]
-    motion, fronts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    blocks = range(0, len(landmarks), BLOCK)
+    parts = [jax.device_get(_apart(_full(landmarks[k : k + BLOCK]), canonical)) for k in blocks]
+    motion, fronts = (np.concatenate(part)[: len(landmarks)] for part in zip(*parts, strict=True))
     valid = np.ones(len(landmarks), bool) if valid is None else valid
     return Performance(np.asarray(landmarks, np.float32), motion, fronts, valid)
 
@@ -103,15 +103,13 @@ def of_landmarks(
 def posed(fronts: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Returns fronts [T, 68, 3] in head motions [T, 6]: landmarks [T, 68, 3] px, FAN's frame."""
     blocks = range(0, len(fronts), BLOCK)
-    done = [
-        np.asarray(_posed(_full(fronts[k : k + BLOCK]), _full(motion[k : k + BLOCK])))
-        for k in blocks
-    ]
-    return np.concatenate(done)[: len(fronts)]
+    full = [(_full(fronts[k : k + BLOCK]), _full(motion[k : k + BLOCK])) for k in blocks]
+    return np.concatenate([np.asarray(_posed(*pair)) for pair in full])[: len(fronts)]
 
 
 def _full(rows: np.ndarray) -> np.ndarray:
-    """[n, ...] -> [BLOCK, ...]: the last row fills up."""
+    """[n, ...] -> float32 [BLOCK, ...]: the last row fills up."""
+    rows = np.asarray(rows, np.float32)
     return np.concatenate([rows, np.repeat(rows[-1:], BLOCK - len(rows), axis=0)])
 
 

@@ -97,7 +97,7 @@ def head_motions(landmarks: np.ndarray, valid: np.ndarray, size: int) -> np.ndar
     ratio = performance.SIDE / size
     canonical = performance.canonical_face(load_model("ready-made"))
     of_paper = landmarks * np.array([ratio, ratio, -ratio], np.float32)
-    motion = performance.of_landmarks(of_paper, canonical, valid).motion
+    motion = jnp.asarray(performance.of_landmarks(of_paper, canonical, valid).motion)
     return np.asarray(rigid_motion.resized(rigid_motion.flip_depth(motion), 1 / ratio))
 
 
@@ -135,7 +135,8 @@ def from_run(workdir: str | os.PathLike) -> Unproject:
 
 def _dense_layout() -> MapLayout:
     model = load_model("ready-made")
-    return map_layout(np.asarray(model.mean), *map(np.asarray, (model.faces, model.landmarks)), MAP)
+    mean, faces, landmarks = map(np.asarray, (model.mean, model.faces, model.landmarks))
+    return map_layout(mean, faces, landmarks, MAP)
 
 
 def _mesh(place: jax.Array, layout: MapLayout, landmarks: jax.Array) -> Mesh:
@@ -179,7 +180,8 @@ def project(
     key = key_frame(footage, reference, name)
     image = jnp.asarray(footage.frames[key], jnp.float32) / 127.5 - 1
     mesh = unproject(footage.frames[key], footage.points[key])
-    face = _face(mesh, image, footage.landmarks[key], footage.motion[key], align)
+    seen = (jnp.asarray(footage.landmarks[key]), jnp.asarray(footage.motion[key]))
+    face = _face(mesh, image, *seen, align)
     parts = []
     for first in range(0, total, CHUNK):
         rows = np.minimum(np.arange(first, first + CHUNK), total - 1)
@@ -204,11 +206,12 @@ def key_frame(footage: Footage, reference: int, name: str) -> int:
 
 
 def _face(
-    mesh: Mesh, image: jax.Array, landmarks: np.ndarray, motion: np.ndarray, align: str
+    mesh: Mesh, image: jax.Array, landmarks: jax.Array, motion: jax.Array, align: str
 ) -> CanonicalFace:
+    """The coloured mesh in canonical space; `landmarks` are those found in the key frame."""
     if align == "rigid":
         return canonical_face(image, mesh.vertices, mesh.landmarks, motion)
-    fronts = rigid_motion.to_canonical(jnp.asarray(landmarks), motion)
+    fronts = rigid_motion.to_canonical(landmarks, motion)
     vertices, own = rigid_motion.align(mesh.vertices, mesh.landmarks, fronts)
     return CanonicalFace(vertices, sample_colors(image, mesh.vertices), own)
 

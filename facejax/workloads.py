@@ -1,6 +1,13 @@
 """The workloads, by the name that a system's entry gives."""
 
-from facejax import reenactment, sequences_judge, unprojection_judge, windows_judge
+from facejax import (
+    expression_judge,
+    head_motion_judge,
+    reenactment,
+    sequences_judge,
+    unprojection_judge,
+    windows_judge,
+)
 from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 from facejax.workload import Workload
@@ -10,6 +17,8 @@ WORKLOADS = {
     "windows": windows_judge.WORKLOAD,
     "sequences": sequences_judge.WORKLOAD,
     "faces": unprojection_judge.WORKLOAD,
+    "expressions": expression_judge.WORKLOAD,
+    "head_motions": head_motion_judge.WORKLOAD,
 }
 
 

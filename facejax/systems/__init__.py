@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan, unprojection
+from facejax.systems import (
+    facial,
+    facial_video,
+    headgan,
+    rhythmic_expression,
+    rhythmic_motion,
+    unprojection,
+)
 
 
 class Entry(NamedTuple):
@@ -25,5 +32,17 @@ SYSTEMS = {
     ),
     "unprojection": Entry(
         unprojection.Config, unprojection.make, unprojection.PRESETS, workload="faces"
+    ),
+    "rhythmic_expression": Entry(
+        rhythmic_expression.Config,
+        rhythmic_expression.make,
+        rhythmic_expression.PRESETS,
+        workload="expressions",
+    ),
+    "rhythmic_motion": Entry(
+        rhythmic_motion.Config,
+        rhythmic_motion.make,
+        rhythmic_motion.PRESETS,
+        workload="head_motions",
     ),
 }
