@@ -201,8 +201,6 @@ class HybridEmbedding(nn.Module):
         """Runs levels 0 to 2 (first = 0), or those after them."""
         last = len(self.widths) if first else MERGE_LEVEL + 1
         for i in range(first, last):
-            unit = ConvUnit(
-                self.widths[i], self.conv, self.norm, 2 if i else 1, name=f"{name}_{i}"
-            )
+            unit = ConvUnit(self.widths[i], self.conv, self.norm, 2 if i else 1, name=f"{name}_{i}")
             x = unit(x, train=train)
         return x
