@@ -6,6 +6,7 @@ Mesh's 468 points, which needs no weights of the unprojection net; or that of a 
 `unprojection`.
 """
 
+import argparse
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import performance, runs, sheets, track
+from facejax import performance, prnet, runs, sheets, track
 from facejax.errors import InputError
 from facejax.face_measures import landmarks_70
 from facejax.face_mesh import FaceMesh
@@ -24,6 +25,7 @@ from facejax.geometry.face_projection import (
     CanonicalFace,
     canonical_face,
     draw_hard,
+    draw_soft,
     project_face,
     sample_colors,
 )
@@ -131,6 +133,16 @@ def from_run(workdir: str | os.PathLike) -> Unproject:
         return _mesh(made["position"][0] * ratio, layout, made["landmarks"][0, :68] * ratio)
 
     return unproject
+
+
+def from_prnet(checkpoint: str | os.PathLike, uv_data: str | os.PathLike) -> Unproject:
+    """Returns the unprojection by PRNet's published weights, for those who own them.
+
+    Raises:
+      InputError: see `prnet.Published`.
+    """
+    published = prnet.Published(checkpoint, uv_data)
+    return lambda image, points: Mesh(*published.unproject(image, points))
 
 
 def _dense_layout() -> MapLayout:
@@ -284,3 +296,38 @@ def summary_line(report: Mapping[str, Any]) -> str:
         for name in ("projection", "key_frame")
     ]
     return f"{report['frame_count']} frames after the reference. {'; '.join(parts)}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `facejax gallery --projection`."""
+    add = parser.add_argument
+    add("--projection", metavar="VIDEO", help="project this video's face instead")
+    add("--reference", type=int, default=REFERENCE, metavar="N",
+        help=f"frames that the key frame is chosen from (default: {REFERENCE})")  # fmt: skip
+    add("--unprojection", metavar="WORKDIR", help="mesh from this run; default: Face Mesh's points")
+    add("--prnet", nargs=2, metavar=("CHECKPOINT", "UV_DATA"),
+        help="mesh from PRNet's weights, for those who own them and its folder uv-data")  # fmt: skip
+    add("--align", choices=ALIGNMENTS, default="rigid",
+        help="lay the mesh on the key frame by Eq. 1 or on its landmarks")  # fmt: skip
+    add("--soft", action="store_true", help="draw with the soft rasteriser, as published")
+
+
+def project_video(args: argparse.Namespace) -> Projected:
+    """Returns what those arguments ask for.
+
+    Raises:
+      InputError: arguments that do not go together; see `read_footage` and `project`.
+    """
+    if args.reference < 1:
+        raise InputError(f"--reference is {args.reference}; due: 1 or more")
+    if args.unprojection and args.prnet:
+        raise InputError("--unprojection and --prnet are two sources of one mesh; give one")
+    unproject: Unproject = from_points
+    if args.unprojection:
+        unproject = from_run(args.unprojection)
+    elif args.prnet:
+        unproject = from_prnet(*args.prnet)
+    footage = read_footage(args.projection, FaceMesh())
+    draw = draw_soft if args.soft else draw_hard
+    terms: dict[str, Any] = {"reference": args.reference, "align": args.align, "draw": draw}
+    return project(footage, unproject, **terms, name=args.projection)
