@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import photometric_example, projection, sheets
+from facejax import photometric_example, projection_report, sheets
 from facejax.data.synthetic import render
 from facejax.errors import InputError
 from facejax.files import atomic_path, write_image
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", default="out/gallery", metavar="DIR", help="default: out/gallery")
     add("--steps", type=int, default=400, help="of the photometric fit; 0 leaves it out")
-    projection.add_arguments(parser)
+    projection_report.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _projection(args: argparse.Namespace, out: pathlib.Path) -> int:
     """Projects the face of a video, and says how near that comes to it."""
-    made = projection.project_video(args)
-    report = projection.figures(made, args.reference)
-    title = projection.summary_line(report)
-    write_image(out / "projection.png", projection.sheet(made, args.reference, title))
+    made = projection_report.project_video(args)
+    report = projection_report.figures(made, args.reference)
+    title = projection_report.summary_line(report)
+    write_image(out / "projection.png", projection_report.sheet(made, args.reference, title))
     _write_report(out / "projection.json", report)
     sys.stdout.write(f"{title}\n{out / 'projection.png'} {out / 'projection.json'}\n")
     return 0
