@@ -21,13 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import photometric_example, projection, sheets
+from facejax import photometric_example, projection_report, sheets
 from facejax.data.synthetic import render
 from facejax.errors import InputError
-from facejax.face_mesh import FaceMesh
 from facejax.files import atomic_path, write_image
 from facejax.geometry.face_image import face_colors
-from facejax.geometry.face_projection import draw_hard, draw_soft
 from facejax.geometry.rasterize import fragments, interpolate, rasterize
 from facejax.geometry.shade import vertex_normals
 from facejax.geometry.silhouette import silhouette_coverage
@@ -43,13 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", default="out/gallery", metavar="DIR", help="default: out/gallery")
     add("--steps", type=int, default=400, help="of the photometric fit; 0 leaves it out")
-    add("--projection", metavar="VIDEO", help="project this video's face instead")
-    add("--reference", type=int, default=projection.REFERENCE, metavar="N",
-        help="frames that the key frame is chosen from (default: 64)")  # fmt: skip
-    add("--unprojection", metavar="WORKDIR", help="mesh from this run; default: Face Mesh's points")
-    add("--align", choices=projection.ALIGNMENTS, default="rigid",
-        help="lay the mesh on the key frame by Eq. 1 or on its landmarks")  # fmt: skip
-    add("--soft", action="store_true", help="draw with the soft rasteriser, as published")
+    projection_report.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,19 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _projection(args: argparse.Namespace, out: pathlib.Path) -> int:
     """Projects the face of a video, and says how near that comes to it."""
-    if args.reference < 1:
-        raise InputError(f"--reference is {args.reference}; due: 1 or more")
-    path = args.projection
-    run = args.unprojection
-    unproject = projection.from_run(run) if run else projection.from_points
-    footage = projection.read_footage(path, FaceMesh())
-    draw = draw_soft if args.soft else draw_hard
-    made = projection.project(
-        footage, unproject, reference=args.reference, align=args.align, draw=draw, name=path
-    )
-    report = projection.figures(made, args.reference)
-    title = projection.summary_line(report)
-    write_image(out / "projection.png", projection.sheet(made, args.reference, title))
+    made = projection_report.project_video(args)
+    report = projection_report.figures(made, args.reference)
+    title = projection_report.summary_line(report)
+    write_image(out / "projection.png", projection_report.sheet(made, args.reference, title))
     _write_report(out / "projection.json", report)
     sys.stdout.write(f"{title}\n{out / 'projection.png'} {out / 'projection.json'}\n")
     return 0

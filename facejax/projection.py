@@ -7,15 +7,14 @@ Mesh's 468 points, which needs no weights of the unprojection net; or that of a 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import performance, runs, sheets, track
+from facejax import performance, prnet, runs, track
 from facejax.errors import InputError
 from facejax.face_measures import landmarks_70
 from facejax.face_mesh import FaceMesh
@@ -30,7 +29,6 @@ from facejax.geometry.face_projection import (
 from facejax.geometry.mesh import MeshTopology, mesh_topology
 from facejax.geometry.position_map import MapLayout, map_layout, map_mesh, position_map
 from facejax.images import resize
-from facejax.judging import evenly
 from facejax.morphable_files import load_model
 from facejax.panels import as_bytes
 
@@ -38,10 +36,6 @@ REFERENCE = 64  # frames that the key frame is chosen from: tau
 SIZE = 256  # px
 MAP = 160  # px of the map whose pixels are the vertices of Face Mesh's dense mesh
 CHUNK = 32  # frames drawn at a time: one compiled shape
-SHOWN = 5  # later frames on the sheet
-OUTER_EYES = (36, 45)
-MOUTH = range(48, 68)
-DUE, FOUND = (60, 220, 60), (255, 60, 60)  # colours of landmarks
 ALIGNMENTS = ("rigid", "affine")
 
 
@@ -133,6 +127,16 @@ def from_run(workdir: str | os.PathLike) -> Unproject:
     return unproject
 
 
+def from_prnet(checkpoint: str | os.PathLike, uv_data: str | os.PathLike) -> Unproject:
+    """Returns the unprojection by PRNet's published weights, for those who own them.
+
+    Raises:
+      InputError: see `prnet.Published`.
+    """
+    published = prnet.Published(checkpoint, uv_data)
+    return lambda image, points: Mesh(*published.unproject(image, points))
+
+
 def _dense_layout() -> MapLayout:
     model = load_model("ready-made")
     mean, faces, landmarks = map(np.asarray, (model.mean, model.faces, model.landmarks))
@@ -214,73 +218,3 @@ def _face(
     fronts = rigid_motion.to_canonical(landmarks, motion)
     vertices, own = rigid_motion.align(mesh.vertices, mesh.landmarks, fronts)
     return CanonicalFace(vertices, sample_colors(image, mesh.vertices), own)
-
-
-def figures(made: Projected, reference: int = REFERENCE) -> dict[str, Any]:
-    """Returns how near projections come to the frames after the first `reference`.
-
-    landmark_px: mean distance in the image of the 68 projected landmarks from the frame's own, and
-    without those of the mouth, whose expression the projection cannot know; landmark_percent, over
-    the distance of the outer eye corners; l1 (0 to 255) where the projection shows the face. Each
-    beside `key_frame`, the key frame as it is.
-    """
-    footage = made.footage
-    later = np.flatnonzero(footage.valid[reference:]) + reference
-    truth = footage.landmarks[later]
-    still = np.broadcast_to(footage.landmarks[made.key], truth.shape)
-    eyes = np.linalg.norm(np.subtract(*(truth[:, k] for k in OUTER_EYES)), axis=-1)
-    calm = [k for k in range(68) if k not in MOUTH]
-    mask = made.masks[later][..., None]
-    frames = footage.frames[later].astype(np.float32)
-    result: dict[str, Any] = {"key_frame_number": made.key, "frame_count": len(later)}
-    shown = {"projection": (made.landmarks[later], made.images[later])}
-    shown["key_frame"] = (still, footage.frames[made.key][None])
-    for name, (points, images) in shown.items():
-        distance = np.linalg.norm((points - truth)[..., :2], axis=-1)
-        error = np.abs(images.astype(np.float32) - frames) * mask
-        result[name] = {
-            "landmark_px": float(distance.mean()),
-            "landmark_px_without_mouth": float(distance[:, calm].mean()),
-            "landmark_percent": float(100 * (distance.mean(1) / eyes).mean()),
-            "l1": float(error.sum() / (3 * mask.sum())),
-        }
-    return result
-
-
-def sheet(made: Projected, reference: int = REFERENCE, title: str = "") -> np.ndarray:
-    """Returns the contact sheet: the first frames and the key frame, then later frames.
-
-    Of each later frame the true one, the projection, the true one where the projection is, and the
-    landmarks of both on the true one.
-    """
-    footage = made.footage
-    source = evenly(np.arange(reference), 3)
-    pictures = [(f"reference {k}", footage.frames[k]) for k in source]
-    pictures.append((f"key frame {made.key}", footage.frames[made.key]))
-    for k in evenly(np.arange(reference, len(footage.frames)), SHOWN):
-        pictures += [
-            (f"frame {k}", footage.frames[k]),
-            ("projected face", made.images[k]),
-            ("frame, cropped to it", footage.frames[k] * made.masks[k][..., None]),
-            ("landmarks: red projected", _dotted(made, k)),
-        ]
-    labels, images = zip(*pictures, strict=True)
-    return sheets.grid(list(images), list(labels), columns=4, title=title)
-
-
-def _dotted(made: Projected, number: int) -> np.ndarray:
-    picture = made.footage.frames[number].copy()
-    for points, color in ((made.footage.landmarks, DUE), (made.landmarks, FOUND)):
-        for x, y in points[number][:, :2]:
-            cv2.circle(picture, (int(x), int(y)), 2, color, -1, cv2.LINE_AA)
-    return picture
-
-
-def summary_line(report: Mapping[str, Any]) -> str:
-    """Returns the figures in one line."""
-    parts = [
-        f"{name}: landmarks {report[name]['landmark_px']:.2f} px "
-        f"({report[name]['landmark_percent']:.1f} %), L1 {report[name]['l1']:.1f}"
-        for name in ("projection", "key_frame")
-    ]
-    return f"{report['frame_count']} frames after the reference. {'; '.join(parts)}"

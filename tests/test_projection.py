@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from facejax import projection, sheets
+from facejax import projection, projection_report, sheets
 from facejax.errors import InputError
 from facejax.face_measures import landmarks_70
 from facejax.face_mesh import FaceMesh
@@ -51,7 +51,7 @@ def test_the_key_frame_is_the_most_frontal_of_the_first(made):
 
 def test_landmarks_of_a_rigid_head_are_found_in_every_frame(made):
     np.testing.assert_allclose(made.landmarks, made.footage.landmarks, atol=0.05)
-    report = projection.figures(made, REFERENCE)
+    report = projection_report.figures(made, REFERENCE)
     assert report["frame_count"] == 2
     assert report["projection"]["landmark_px"] < 0.05 < 1 < report["key_frame"]["landmark_px"]
 
@@ -86,7 +86,7 @@ def test_the_sheet_shows_reference_key_and_four_views_of_later_frames(made, monk
     seen = {}
     grid = lambda images, labels, **rest: seen.update(labels=labels) or images[0]
     monkeypatch.setattr(sheets, "grid", grid)
-    projection.sheet(made, REFERENCE)
+    projection_report.sheet(made, REFERENCE)
     assert seen["labels"][3] == "key frame 1" and len(seen["labels"]) % 4 == 0
     assert "frame 5" in seen["labels"]
 
@@ -107,7 +107,7 @@ def test_footage_without_a_key_frame_is_refused(film, message):
 @pytest.mark.slow
 def test_real_footage_comes_nearer_than_the_key_frame(real_data):
     film = projection.read_footage(real_data / "rhythmic" / "00025.mp4", FaceMesh())
-    report = projection.figures(projection.project(film))
+    report = projection_report.figures(projection.project(film))
     assert report["projection"]["landmark_percent"] < 3.5
     assert report["projection"]["landmark_px"] < 0.5 * report["key_frame"]["landmark_px"]
     assert report["projection"]["l1"] < report["key_frame"]["l1"]

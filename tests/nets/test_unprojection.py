@@ -45,12 +45,11 @@ def test_at_its_published_size_every_number_is_there():
     assert len(norms) == 2 * (1 + 10 * 3 + 17)
 
 
-def test_the_map_has_the_size_of_the_image_and_lies_in_0_to_1():
-    net = unprojection.Unprojection(WIDTH)
-    image = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 64, 32, 3)), jnp.float32)
-    made = jax.jit(lambda: net.init_with_output(jax.random.key(0), image, train=True)[0])()
+def test_the_map_has_the_size_of_the_image():
+    net, image = unprojection.Unprojection(WIDTH), jnp.zeros((2, 64, 32, 3))
+    apply = lambda variables: net.apply(variables, image, train=False)
+    made = jax.eval_shape(apply, shapes(WIDTH, 32))
     assert made.shape == image.shape and made.dtype == jnp.float32
-    assert 0 < np.min(made) < np.max(made) < 1
 
 
 def checkpoint(width, seed=0):
