@@ -2,9 +2,8 @@
 
 import argparse
 import itertools
-import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,8 +68,10 @@ def run(args: argparse.Namespace, options: Options) -> Summary:
         motion_files.save_motion(options.motion_out, motion, animator.model)
     pictures = animator.draw(person, drive)
     if args.sheet:
-        truth = _truth(animator, person, args, options, len(drive.motion))
-        pictures = _with_sheet(pictures, args.sheet, truth, drive)
+        last = len(drive.motion) - 1
+        moments = sorted(set(np.linspace(0, last, ROWS).round().astype(int).tolist()))
+        truth = _truth(animator, person, args, options, moments)
+        pictures = _with_sheet(pictures, args.sheet, truth, drive.fps, moments)
     shown = _side_by_side(pictures) if options.side_by_side else (p["result"] for p in pictures)
     return write_pictures(args.out, shown, _timed(drive, args, options))
 
@@ -165,47 +166,47 @@ def _timed(drive: Drive, args: argparse.Namespace, options: Options) -> drivers.
 
 
 def _truth(
-    animator: Animator, person: Person, args: argparse.Namespace, options: Options, frames: int
-) -> list[np.ndarray] | None:
-    """Returns the true frames where the reference is a video that itself drives, else None."""
+    animator: Animator,
+    person: Person,
+    args: argparse.Namespace,
+    options: Options,
+    moments: Sequence[int],
+) -> dict[int, np.ndarray]:
+    """Returns the true frames at moments where the reference is a video that itself drives."""
     source = args.audio or args.driving
     if os.fspath(source) != os.fspath(args.reference) or not Path(source).is_file():
-        return None
-    rate, begin = Fraction(person.known.fps), Fraction(options.start or 0).limit_denominator(1000)
-    wanted = [begin + k / rate for k in range(frames)]
-    found: list[np.ndarray] = []
+        return {}
+    begin = Fraction(options.start or 0).limit_denominator(1000)
+    wanted = {k: begin + k / Fraction(person.known.fps) for k in moments}
+    found: dict[int, np.ndarray] = {}
     for time, frame in video.read_frames(source, begin, options.end):
-        while len(found) < frames and wanted[len(found)] <= time:
-            found.append(extract(frame, person.clip.box, animator.size))
-    if not found:
-        return None
-    return found + found[-1:] * (frames - len(found))
+        for number in [k for k in wanted if k not in found and wanted[k] <= time]:
+            found[number] = extract(frame, person.clip.box, animator.size)
+    return found
 
 
 def _with_sheet(
     pictures: Iterator[dict[str, np.ndarray]],
     path: str,
-    truth: list[np.ndarray] | None,
-    drive: Drive,
+    truth: dict[int, np.ndarray],
+    fps: float,
+    moments: Sequence[int],
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Passes pictures on, and writes the sheet of some of them when they end."""
-    moments = set(np.linspace(0, len(drive.motion) - 1, ROWS).round().astype(int).tolist())
+    """Passes pictures on, and writes the sheet of those at moments when they end."""
     rows: list[dict[str, np.ndarray]] = []
     for number, picture in enumerate(pictures):
         if number in moments:
             row = {name: image for name, image in picture.items() if name != "shown"}
-            if truth is not None:
-                row["truth"] = truth[number]
-            rows.append({f"{name} {number / drive.fps:.2f} s": x for name, x in row.items()})
+            if truth:
+                row["truth"] = truth.get(number, np.zeros_like(picture["result"]))
+            rows.append({f"{name} {number / fps:.2f} s": x for name, x in row.items()})
         yield picture
     enlarged = [
         pipeline.resize(image, max(LEAST_PANEL, len(image)))
         for row in rows
         for image in row.values()
     ]
-    labels = list(itertools.chain(*rows))
-    write_image(path, sheets.grid(enlarged, labels, columns=len(rows[0])))
-    logging.info("%s", path)
+    write_image(path, sheets.grid(enlarged, list(itertools.chain(*rows)), columns=len(rows[0])))
 
 
 def _side_by_side(pictures: Iterator[dict[str, np.ndarray]]) -> Iterator[np.ndarray]:
