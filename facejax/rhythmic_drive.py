@@ -192,7 +192,7 @@ def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndar
     }
     run = rhythmic_rollout.bound(phi.system.generate, (phi.gen, phi.stats, phi.system.frozen))
     made = rhythmic_rollout.head_motions(run, data, known, _chunks(wave, data))
-    return _carried(seen, person, motion=performances.denormalised(made, table))[1]
+    return _carried(seen, person, motion=performances.told_motion(made, table))[1]
 
 
 def _seen_by(run: runs.Run, person: Reference) -> Performance:
