@@ -136,8 +136,8 @@ def _drive(
             rest = rhythmic_drive.at_rest(known, len(fronts))
             drive = rest._replace(fronts=fronts)
     if options.pose_from is not None:
-        other = animator.performed(options.pose_from, choice)
-        other = rhythmic_drive.from_performance(known, other, known.fps)
+        seen = animator.performed(options.pose_from, choice)
+        other = rhythmic_drive.from_performance(known, seen, known.fps)
         drive = rhythmic_drive.controlled(drive, other)
     if options.frontalize:
         still = rhythmic_drive.at_rest(known, len(drive.motion))
