@@ -54,9 +54,7 @@ class LandmarkEmbedder(nn.Module):
     climb: Callable[[jax.Array, Pointwise], jax.Array]
 
     @nn.compact
-    def __call__(
-        self, sketch: jax.Array, weights: Sequence[LevelWeights]
-    ) -> tuple[jax.Array, ...]:
+    def __call__(self, sketch: jax.Array, weights: Sequence[LevelWeights]) -> tuple[jax.Array, ...]:
         """[B, H, W, 1] -> a map for each level, [B, H / 2^i, W / 2^i, widths[i]]."""
         x = SketchPyramid(self.widths, self.dtype, name="down")(sketch)[-1]
         levels = [x]
@@ -237,9 +235,7 @@ class Decoder(nn.Module):
         """
         last = len(self.widths) - 1
         levels = [
-            Level(
-                width, self.composition, self.conv, self.norm, self.dtype, name=f"level_{i}"
-            )
+            Level(width, self.composition, self.conv, self.norm, self.dtype, name=f"level_{i}")
             for i, width in enumerate(self.widths)
         ]
         doubled = [blocks.repeat_pixels] * (last + 1)

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from facejax import checks
-from facejax.nets import blocks
 from facejax.nets.rhythmic_blocks import ConvUnit, PreActivation
 
 MERGE_LEVEL = 2  # at whose size the references become one
@@ -201,8 +200,6 @@ class HybridEmbedding(nn.Module):
         """Runs levels 0 to 2 (first = 0), or those after them."""
         last = len(self.widths) if first else MERGE_LEVEL + 1
         for i in range(first, last):
-            unit = ConvUnit(
-                self.widths[i], self.conv, self.norm, 2 if i else 1, name=f"{name}_{i}"
-            )
+            unit = ConvUnit(self.widths[i], self.conv, self.norm, 2 if i else 1, name=f"{name}_{i}")
             x = unit(x, train=train)
         return x
