@@ -6,7 +6,7 @@ from facejax.settings import default_config
 def get_config(kind="8"):
     """Returns the config for K references, as "8"."""
     config = default_config("rhythmic", "paper")
-    config.data.update(size=64, batch=4, references=int(kind), tau=32)
+    config.data.update(size=64, batch=2, references=int(kind), tau=32)
     config.eval.update(most_clips=8, most_frames=8)
     config.model.update(
         shots=int(kind),
@@ -19,7 +19,7 @@ def get_config(kind="8"):
         compose_levels=4,
         transposed=False,
         flow_width=8,
-        flow_residuals=2,
+        flow_residuals=1,
         flow_gain=5.0,
         flow_target="mesh",
         raw_loss=False,
@@ -37,6 +37,7 @@ def get_config(kind="8"):
         schedule="linear",
         constant_part=0.4,
         ema=0.99,
+        flat=True,
         warmup_steps=50,
     )
     config.train.update(

@@ -39,6 +39,7 @@ class Optim:
     dis_every: int = 1  # steps between updates of the discriminator; released: 4
     accumulate: int = 1  # micro-batches in a batch
     ema: float = 0.0  # decay of the generator's average, in [0, 1); 0: none
+    flat: bool = False  # the generator's parameters as one vector: many small ones compile faster
 
     def __post_init__(self):
         if self.schedule not in SCHEDULES:
@@ -114,4 +115,5 @@ def make_optimisers(
             inner = optax.chain(optax.add_decayed_weights(optim.weight_decay), inner)
         return optax.chain(optax.clip_by_global_norm(optim.clip), inner) if optim.clip else inner
 
-    return adam(optim.gen_lr, 1), adam(optim.dis_lr, optim.dis_every)
+    gen = adam(optim.gen_lr, 1)
+    return optax.flatten(gen) if optim.flat else gen, adam(optim.dis_lr, optim.dis_every)

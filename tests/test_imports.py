@@ -38,7 +38,7 @@ RULES = {
     "morphable_sources": LEAVES | {"files"},
 }
 MAINS = {
-    "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery", "preprocess",
+    "ablate", "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery", "preprocess",
     "synthesize", "train",
 }  # fmt: skip
 TENSORFLOW_ROOMS = {"data", *MAINS}

@@ -1,7 +1,7 @@
 """What the nets of Rhythmic Head Motion's generator share.
 
 Chen et al., ECCV 2020, arXiv:2007.08547. The paper draws its layers in figures; kernels, norms and
-widths are those of the published code. Levels count from 0, the full size, to `downs`, the coarsest.
+widths are those of the published code. Levels count from 0, the full size, to the coarsest.
 """
 
 from collections.abc import Callable

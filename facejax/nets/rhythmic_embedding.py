@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from facejax import checks
-from facejax.nets import blocks
 from facejax.nets.rhythmic_blocks import ConvUnit, PreActivation
 
 MERGE_LEVEL = 2  # at whose size the references become one

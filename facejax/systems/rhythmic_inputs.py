@@ -20,7 +20,7 @@ from facejax.geometry.face_projection import (
     canonical_face,
     project_face,
 )
-from facejax.geometry.landmarks import draw_landmarks
+from facejax.geometry.landmarks import draw_strokes
 from facejax.geometry.morphable import MorphableModel, face_shape
 from facejax.geometry.rasterize import fragments, interpolate, rasterize
 from facejax.nets.rhythmic import Inputs
@@ -115,7 +115,7 @@ def _chosen(values: jax.Array, places: jax.Array) -> jax.Array:
 def draw_sketch(landmarks: jax.Array, height: int, width: int) -> jax.Array:
     """Returns landmarks [..., 68 or more, 2 or more] px in white strokes, [..., H, W, 1]."""
     points = jnp.asarray(landmarks)[..., :LANDMARKS, :2]
-    return jnp.max(draw_landmarks(points, height, width), axis=-1, keepdims=True)
+    return draw_strokes(points, height, width)
 
 
 def cut_out(image: jax.Array, landmarks: jax.Array, *, eyes: bool) -> jax.Array:
