@@ -39,6 +39,18 @@ def hinge_generator(fake: Sequence[jax.Array]) -> jax.Array:
     return -jnp.mean(jnp.stack([jnp.mean(f) for f in fake]))
 
 
+def hinge_saturating(fake: Sequence[jax.Array]) -> jax.Array:
+    """Mean of what generated images' scores lack of 1, over each map, then over the scales.
+
+    The published code of Rhythmic Head Motion and few-shot vid2vid in the place of
+    `hinge_generator`; scores above 1 have no gradient.
+
+    Args:
+      fake: discriminator scores of generated images, one map of any shape for each scale.
+    """
+    return jnp.mean(jnp.stack([jnp.mean(jax.nn.relu(1 - f)) for f in fake]))
+
+
 def least_squares(scores: Sequence[jax.Array], due: float) -> jax.Array:
     """Mean squared distance of scores from `due` over each map, summed over the scales.
 

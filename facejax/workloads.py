@@ -2,6 +2,7 @@
 
 from facejax import (
     expression_judge,
+    few_shot_judge,
     head_motion_judge,
     reenactment,
     sequences_judge,
@@ -16,6 +17,7 @@ WORKLOADS = {
     "frames": reenactment.WORKLOAD,
     "windows": windows_judge.WORKLOAD,
     "sequences": sequences_judge.WORKLOAD,
+    "few_shot": few_shot_judge.WORKLOAD,
     "faces": unprojection_judge.WORKLOAD,
     "expressions": expression_judge.WORKLOAD,
     "head_motions": head_motion_judge.WORKLOAD,

@@ -7,6 +7,7 @@ from facejax.systems import (
     facial,
     facial_video,
     headgan,
+    rhythmic,
     rhythmic_expression,
     rhythmic_motion,
     unprojection,
@@ -30,6 +31,7 @@ SYSTEMS = {
     "facial_video": Entry(
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
+    "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
     "unprojection": Entry(
         unprojection.Config, unprojection.make, unprojection.PRESETS, workload="faces"
     ),
