@@ -5,10 +5,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from facejax import projection, projection_report, sheets
+from facejax.data import faces
+from facejax.data.synthetic import head
 from facejax.errors import InputError
 from facejax.face_measures import landmarks_70
 from facejax.face_mesh import FaceMesh
 from facejax.morphable_files import load_model
+from tests import fake_runs
 
 SIZE = 96
 REFERENCE = 4
@@ -102,6 +105,19 @@ def test_the_sheet_shows_reference_key_and_four_views_of_later_frames(made, monk
 def test_footage_without_a_key_frame_is_refused(film, message):
     with pytest.raises(InputError, match=message):
         projection.project(film, reference=REFERENCE, name="clip")
+
+
+@pytest.mark.slow
+def test_a_trained_run_unprojects_at_the_size_of_the_frame(tmp_path):
+    model = head.model()
+    layout = faces.layout(model, 32)
+    source = "configs/unprojection_small.py:32"
+    fake_runs.make_workdir(tmp_path / "run", model, "model.width=1", source=source, layout=layout)
+    film = footage(YAWS)
+    mesh = projection.from_run(tmp_path / "run")(film.frames[1], film.points[1])
+    assert mesh.landmarks.shape == (68, 3) and len(mesh.vertices) == layout["covered"].sum()
+    reach = 1.1 * SIZE
+    assert np.all(np.abs(np.asarray(mesh.vertices)[:, :2] - reach / 2) <= reach / 2 + 1e-3)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ HELD_OUT = "AFW"  # subset that is the validation split; the others are the trai
 MODEL, EXPRESSION, TRIM = "01_MorphableModel.mat", "Model_Expression.mat", "BFM_exp_idx.mat"
 LANDMARKS = "landmarks.txt"
 PARTS = ("Shape_Para", "Exp_Para", "Pose_Para")
+POINTS = 68  # dense points of a clip: of this model, the landmarks
 MARGIN = 1.6  # side of the crop over the longer side of the landmarks' box (PRNet)
 FPS = 25  # the views stand one after another as if they were frames
 LICENCE = "300W-LP's and the Basel Face Model's own: for research, not to be passed on"
@@ -66,9 +67,11 @@ class View(NamedTuple):
 
 @dataclasses.dataclass
 class Config300wLp(tfds.core.BuilderConfig):
-    """The side of the crops, px."""
+    """The side of the crops, px, and how many coefficients the data set has."""
 
     size: int = 256
+    identity: int = 199
+    expression: int = 29
 
 
 class Facejax300wLp(tfds.core.GeneratorBasedBuilder):
@@ -84,9 +87,10 @@ class Facejax300wLp(tfds.core.GeneratorBasedBuilder):
     code_path = None
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # The number of coefficients is that of the model's file, which `_info` is not given.
+        config = self.builder_config
+        sizes = (config.size, config.identity, config.expression, POINTS)
         return self.dataset_info_from_configs(
-            features=records.features(self.builder_config.size, None, None, None),  # type: ignore[arg-type]
+            features=records.features(*sizes),
             description=self.__doc__,
             license=LICENCE,
         )
@@ -94,13 +98,19 @@ class Facejax300wLp(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         folder = Path(dl_manager.manual_dir)
         self._model, deviations = read_model(folder)
+        config = self.builder_config
+        for name, values in deviations._asdict().items():
+            if len(values) != getattr(config, name):
+                raise InputError(
+                    f"the face model in {folder} has {len(values)} coefficients of {name}; due: "
+                    f"{getattr(config, name)}, as 300W-LP has"
+                )
         groups = photos(folder / FOLDER)
-        size = self.builder_config.size
 
         def examples(held_out: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             for name, files in groups.items():
                 if name.startswith(HELD_OUT) == held_out:
-                    clip = make_clip(name, files, self._model, deviations, size)
+                    clip = make_clip(name, files, self._model, deviations, config.size)
                     yield name, records.example(clip)
 
         return {"train": examples(False), "validation": examples(True)}
