@@ -3,6 +3,7 @@ r"""Builds a morphable face model from footage, or imports one that you own.
     facejax model build CLIPS... --out model.npz --sheet model.png
     facejax model build --points face_mesh_points.npz --out model.npz
     facejax model import --bfm model2019_fullHead.h5 --landmarks landmarks.txt --out model.npz
+    facejax model landmarks CLIPS... --out landmarks.npz
 
 `build` takes folders that `facejax preprocess` made, one person per speaker id. `--points` takes an
 npz of Face Mesh points instead (x, y px, z px nearer is smaller): `photos` [P, 468, 3] holds one
@@ -11,6 +12,9 @@ with facejax was made from the real recordings' points by
 
     facejax model build --points $FACEJAX_DATA/real/face_mesh_points.npz \
         --identity 40 --expression 20 --out facejax/assets/face.npz
+
+`landmarks` makes principal components of frontal landmarks, in which Rhythmic Head Motion speaks of
+expressions (facejax/landmark_basis.py: the file).
 
 Identities are learnt from 30 people or more; below, they are the smooth deformations of a Gaussian
 process. Expressions are what the frames of each person have beyond their mean.
@@ -24,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from facejax import face_topology, morphable_files
+from facejax import face_topology, landmark_model, morphable_files
 from facejax.errors import InputError
 from facejax.face_shapes import Population, procrustes
 from facejax.files import check_parent, write_image
@@ -155,8 +159,9 @@ def _thinned(people: Sequence[np.ndarray], source: object) -> list[np.ndarray]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares `facejax model build` and `facejax model import`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="build|import")
+    """Declares `facejax model build`, `import` and `landmarks`."""
+    kinds = "build|import|landmarks"
+    actions = parser.add_subparsers(dest="action", required=True, metavar=kinds)
     make = actions.add_parser("build", help="from preprocessed clips or a file of points")
     make.add_argument("folders", nargs="*", type=Path, metavar="CLIPS", help="preprocessed folders")
     make.add_argument("--points", type=Path, metavar="NPZ", help="Face Mesh points instead")
@@ -185,6 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="vertex indices (from 0) of the 68 iBUG landmarks: text, npz or JSON",
     )
+    landmark_model.add_arguments(actions)
     for action in (make, bring):
         action.add_argument("--out", type=Path, required=True, metavar="NPZ", help="the model")
         action.add_argument("--sheet", type=Path, metavar="PNG", help="a picture of the model")
@@ -202,6 +208,8 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.out, args.sheet):
         if path is not None:
             check_parent(path)
+    if args.action == "landmarks":
+        return landmark_model.run(args)
     model = _built(args) if args.action == "build" else _imported(args)
     morphable_files.save_model(args.out, model)
     sys.stdout.write(

@@ -27,6 +27,7 @@ COMMANDS = {  # command -> (module, what it does)
     "accuracy": ("facejax.accuracy", "landmark and pose error on annotated photos"),
     "train": ("facejax.train", "train a system from a config"),
     "evaluate": ("facejax.evaluate", "held-out figures of a trained system against baselines"),
+    "ablate": ("facejax.ablate", "train and compare Rhythmic Head Motion's ablations"),
     "animate": ("facejax.animate", "make a photo move like the face in a video"),
     "gallery": ("facejax.gallery", "pictures of the geometry, and a photometric fit"),
     "bench": ("facejax.benchmarks.bench", "measure facejax side by side with the usual ways"),

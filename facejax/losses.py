@@ -40,6 +40,18 @@ def hinge_generator(fake: Sequence[jax.Array]) -> jax.Array:
     return -jnp.mean(jnp.stack([jnp.mean(f) for f in fake]))
 
 
+def hinge_saturating(fake: Sequence[jax.Array]) -> jax.Array:
+    """Mean of what generated images' scores lack of 1, over each map, then over the scales.
+
+    The published code of Rhythmic Head Motion and few-shot vid2vid in the place of
+    `hinge_generator`; scores above 1 have no gradient.
+
+    Args:
+      fake: discriminator scores of generated images, one map of any shape for each scale.
+    """
+    return jnp.mean(jnp.stack([jnp.mean(jax.nn.relu(1 - f)) for f in fake]))
+
+
 def least_squares(scores: Sequence[jax.Array], due: float) -> jax.Array:
     """Mean squared distance of scores from `due` over each map, summed over the scales.
 
@@ -51,6 +63,18 @@ def least_squares(scores: Sequence[jax.Array], due: float) -> jax.Array:
       due: the score that has no loss.
     """
     return jnp.sum(jnp.stack([jnp.mean(jnp.square(score - due)) for score in scores]))
+
+
+def cross_entropy(logits: jax.Array, due: float) -> jax.Array:
+    """Mean cross entropy of the probabilities sigmoid(logits) with `due`, 0 (made) to 1 (real).
+
+    Goodfellow et al. 2014, arXiv:1406.2661; with 1 due of what is made, the generator's loss.
+
+    Args:
+      logits: of a discriminator, any shape.
+      due: the probability that is right.
+    """
+    return jnp.mean(due * jax.nn.softplus(-logits) + (1 - due) * jax.nn.softplus(logits))
 
 
 def feature_matching(

@@ -10,7 +10,7 @@ import optax
 
 from facejax.errors import InputError
 
-SCHEDULES = ("epochs", "linear", "constant")
+SCHEDULES = ("epochs", "linear", "halving", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Optim:
 
     `schedule`: "epochs" holds the rate for `constant_epochs`, then lowers it epoch by epoch over
     `decay_epochs`; "linear" holds it for the fraction `constant_part` of the run, then lowers it
-    step by step to 0; "constant" holds it.
+    step by step to 0; "halving" holds it for `constant_epochs`, then lowers it epoch by epoch, to
+    a half every `decay_epochs`; "constant" holds it.
     """
 
     gen_lr: float = 2e-4
@@ -27,6 +28,7 @@ class Optim:
     b1: float = 0.5
     b2: float = 0.999
     eps: float = 1e-8
+    weight_decay: float = 0.0  # times a weight, added to its gradient: torch's Adam, not AdamW
     schedule: str = "epochs"
     constant_epochs: int = 6
     decay_epochs: int = 4
@@ -37,6 +39,7 @@ class Optim:
     dis_every: int = 1  # steps between updates of the discriminator; released: 4
     accumulate: int = 1  # micro-batches in a batch
     ema: float = 0.0  # decay of the generator's average, in [0, 1); 0: none
+    flat: bool = False  # the generator's parameters as one vector: many small ones compile faster
 
     def __post_init__(self):
         if self.schedule not in SCHEDULES:
@@ -47,7 +50,7 @@ class Optim:
             value = getattr(self, name)
             if not low <= value < high:
                 raise InputError(f"optim.{name} is {value}; due: {low} <= {name} < {high}")
-        for name in ("gen_lr", "dis_lr", "clip", "warmup_steps", "constant_part"):
+        for name in ("gen_lr", "dis_lr", "clip", "warmup_steps", "constant_part", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"optim.{name} is {getattr(self, name)}; due: 0 or more")
         for name in ("dis_every", "accumulate"):
@@ -72,6 +75,8 @@ def rate_factor(
         hold = optim.constant_part * total
         fall = max(total - hold, 1)
         return lambda step: warmup(step) * jnp.clip((total - step) / fall, 0.0, 1.0)
+    if optim.schedule == "halving":
+        return _halving(optim, total, epoch_end, warmup)
     last = optim.constant_epochs + optim.decay_epochs
     ends = np.asarray([epoch_end(epoch) for epoch in range(1, last)], np.int32)
     parts = optim.decay_epochs + (0 if optim.zero_last else 1)
@@ -79,6 +84,20 @@ def rate_factor(
     factors = np.asarray(1 - past / max(parts, 1), np.float32)
     return lambda step: (
         warmup(step) * jnp.asarray(factors)[jnp.searchsorted(jnp.asarray(ends), step, "right")]
+    )
+
+
+def _halving(
+    optim: Optim, total: int, epoch_end: Callable[[int], int], warmup: Callable
+) -> Callable[[jax.Array], jax.Array]:
+    ends = [epoch_end(1)]
+    while ends[-1] < total:
+        ends.append(epoch_end(len(ends) + 1))
+    past = np.maximum(np.arange(len(ends) + 1) - optim.constant_epochs + 1, 0)
+    factors = np.asarray(0.5 ** (past / max(optim.decay_epochs, 1)), np.float32)
+    return lambda step: (
+        warmup(step)
+        * jnp.asarray(factors)[jnp.searchsorted(jnp.asarray(ends, np.int32), step, "right")]
     )
 
 
@@ -92,6 +111,9 @@ def make_optimisers(
         # Optimisers count their own updates; the discriminator may make fewer than there are steps.
         schedule = lambda count: rate * factor(count * every)
         inner = optax.adam(schedule, b1=optim.b1, b2=optim.b2, eps=optim.eps)
+        if optim.weight_decay:
+            inner = optax.chain(optax.add_decayed_weights(optim.weight_decay), inner)
         return optax.chain(optax.clip_by_global_norm(optim.clip), inner) if optim.clip else inner
 
-    return adam(optim.gen_lr, 1), adam(optim.dis_lr, optim.dis_every)
+    gen = adam(optim.gen_lr, 1)
+    return optax.flatten(gen) if optim.flat else gen, adam(optim.dis_lr, optim.dis_every)

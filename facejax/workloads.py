@@ -1,6 +1,16 @@
 """The workloads, by the name that a system's entry gives."""
 
-from facejax import poses_judge, reenactment, sequences_judge, shapes_judge, windows_judge
+from facejax import (
+    expression_judge,
+    few_shot_judge,
+    head_motion_judge,
+    poses_judge,
+    reenactment,
+    sequences_judge,
+    shapes_judge,
+    unprojection_judge,
+    windows_judge,
+)
 from facejax.errors import InputError
 from facejax.systems import SYSTEMS
 from facejax.workload import Workload
@@ -11,6 +21,10 @@ WORKLOADS = {
     "sequences": sequences_judge.WORKLOAD,
     "poses": poses_judge.WORKLOAD,
     "shapes": shapes_judge.WORKLOAD,
+    "few_shot": few_shot_judge.WORKLOAD,
+    "faces": unprojection_judge.WORKLOAD,
+    "expressions": expression_judge.WORKLOAD,
+    "head_motions": head_motion_judge.WORKLOAD,
 }
 
 

@@ -44,3 +44,19 @@ def add_random_noise(
     """Returns `mix` of speech [n] with one of `noises` ([m] each) at one of SNRS_DB."""
     noise = noises[int(rng.integers(len(noises)))]
     return mix(speech, noise, float(rng.choice(SNRS_DB)), rng)
+
+
+def coloured(samples: int, seed: int = 0) -> list[np.ndarray]:
+    """Returns white, pink and brown noise: float32 [samples] each, with a root mean square of 0.1.
+
+    Their power falls with the frequency to the power of 0, 1 and 2. No file is needed.
+    """
+    rng = np.random.default_rng(seed)
+    frequency = np.maximum(np.fft.rfftfreq(samples), 1 / max(samples, 1))
+    made = []
+    for power in (0, 1, 2):
+        spectrum = rng.normal(size=(2, len(frequency))) / frequency ** (power / 2)
+        spectrum[:, 0] = 0  # no constant
+        wave = np.fft.irfft(spectrum[0] + 1j * spectrum[1], samples)
+        made.append((0.1 * wave / np.sqrt(np.mean(wave**2))).astype(np.float32))
+    return made

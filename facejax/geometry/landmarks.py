@@ -75,6 +75,44 @@ def draw_landmarks(
     return image
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width"))
+def draw_strokes(landmarks: jax.Array, height: int, width: int) -> jax.Array:
+    """Returns the strokes of `draw_landmarks` in white alone, [..., H, W, 1] in [0, 1].
+
+    One loop over all segments, where colours need one program for each part.
+
+    Args:
+      landmarks: [..., 68 or 70, 2] x, y in pixels; may lie outside the image.
+      height: H.
+      width: W.
+
+    Raises:
+      ValueError: other numbers of landmarks.
+    """
+    checks.shapes(landmarks=(landmarks, "... N 2"))
+    num = landmarks.shape[-2]
+    if num not in NUM_LANDMARKS:
+        raise ValueError(f"landmarks has shape {landmarks.shape}; due: [... N 2], N = 68 or 70")
+    thickness = max(1.0, min(height, width) / STROKES_ACROSS)
+    segments = jnp.asarray(
+        [pair for part in PARTS if part.last < num for pair in itertools.pairwise(_order(part))]
+    )
+
+    def nearer(number: jax.Array, square: jax.Array) -> jax.Array:
+        start, end = segments[number]
+        return jnp.minimum(square, _square_distance(landmarks, start, end, (height, width)))
+
+    square = jnp.full((*landmarks.shape[:-2], height, width), jnp.inf, landmarks.dtype)
+    square = jax.lax.fori_loop(0, len(segments), nearer, square)
+    return _coverage(square, thickness)[..., None]
+
+
+def _order(part: Part) -> list[int]:
+    """The landmarks of a stroke, one after the other; a dot is a segment from itself to itself."""
+    order = list(range(part.first, part.last + 1)) + [part.first] * part.closed
+    return order if len(order) > 1 else order * 2
+
+
 def _ink(
     landmarks: jax.Array, part: Part, size: tuple[int, int], thickness: float | jax.Array
 ) -> jax.Array:
@@ -82,11 +120,14 @@ def _ink(
 
     Segments are taken one after another, so that no array has both a segment and a pixel axis.
     """
-    order = list(range(part.first, part.last + 1)) + [part.first] * part.closed
-    order = order if len(order) > 1 else order * 2
     square = jnp.full((*landmarks.shape[:-2], *size), jnp.inf, landmarks.dtype)
-    for start, end in itertools.pairwise(order):
+    for start, end in itertools.pairwise(_order(part)):
         square = jnp.minimum(square, _square_distance(landmarks, start, end, size))
+    return _coverage(square, thickness)
+
+
+def _coverage(square: jax.Array, thickness: float | jax.Array) -> jax.Array:
+    """How much of each pixel a stroke covers, of the squared distance from its middle line."""
     touched = square < (thickness / 2 + 0.5) ** 2
     # Twice where: the gradient of sqrt is infinite at 0 and undefined at infinity.
     positive = touched & (square > 0)
@@ -95,10 +136,10 @@ def _ink(
 
 
 def _square_distance(
-    landmarks: jax.Array, start: int, end: int, size: tuple[int, int]
+    landmarks: jax.Array, start: int | jax.Array, end: int | jax.Array, size: tuple[int, int]
 ) -> jax.Array:
     """Squared distance of pixel centres from a segment, [..., H, W] px^2; inf if not finite."""
-    ends = landmarks[..., jnp.array([start, end]), :]
+    ends = jnp.take(landmarks, jnp.stack([jnp.asarray(start), jnp.asarray(end)]), axis=-2)
     finite = jnp.all(jnp.isfinite(ends), axis=(-2, -1))[..., None, None]
     ends = jnp.where(finite, ends, 0.0)
     (x, y), (end_x, end_y) = (

@@ -73,16 +73,18 @@ class BatchNorm(nn.Module):
     Attributes:
       step_axis: an axis whose steps have statistics of their own, as if the layer were called once
         a step: the running statistics then move once a step, in order. None: one call.
+      affine: False: without the scale and bias.
+      eps: added to the variance.
     """
 
     step_axis: int | None = None
+    affine: bool = True
+    eps: float = EPS
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """[..., C] -> [..., C]."""
         channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
         mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         variance = self.variable("batch_stats", "var", jnp.ones, (channels,))
         axes = tuple(i for i in range(x.ndim - 1) if i != self.step_axis)
@@ -96,7 +98,12 @@ class BatchNorm(nn.Module):
                 variance.value = _running(variance.value, variances * (count / max(count - 1, 1)))
         else:
             means, variances = (_beside(v.value, x) for v in (mean, variance))
-        y = (wide - means) * (jax.lax.rsqrt(variances + EPS) * _beside(scale, x)) + _beside(bias, x)
+        if not self.affine:
+            return ((wide - means) * jax.lax.rsqrt(variances + self.eps)).astype(x.dtype)
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        gain = jax.lax.rsqrt(variances + self.eps) * _beside(scale, x)
+        y = (wide - means) * gain + _beside(bias, x)
         return y.astype(x.dtype)
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from facejax.nets import blocks, norms
 
 KERNEL = 4
-LAYERS = 4  # with features; a fifth gives the score
+LAYERS = 4  # with features; one more gives the score
 
 
 class Scores(NamedTuple):
@@ -71,16 +71,17 @@ def _inside(size: int, kernel: int) -> jax.Array:
 
 
 class PatchNet(nn.Module):
-    """One scale: five convolutions; the three in the middle have a norm.
+    """One scale: five convolutions; those between the first and the last have a norm.
 
     Attributes:
-      width: channels of the first; it doubles three times.
+      width: channels of the first; it doubles with each but the last.
       conv: the convolution of the layers in the middle.
       dtype: of the computation.
       norm: of the layers in the middle.
       bias: whether the layers in the middle have one, which an instance norm takes out again.
       kernel: side of every kernel.
       kernel_init: of the kernels of the first layer and the last.
+      layers: how many have features; all but the last of these halve the size.
     """
 
     width: int
@@ -90,22 +91,23 @@ class PatchNet(nn.Module):
     bias: bool = False
     kernel: int = KERNEL
     kernel_init: Callable = norms.xavier()
+    layers: int = LAYERS
 
     @nn.compact
     def __call__(
         self, x: jax.Array, vector: jax.Array, *, train: bool
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """[B, H, W, C], [B, A] -> score map [B, h, w, 1] float32, features of the four layers."""
+        """[B, H, W, C], [B, A] -> score map [B, h, w, 1] float32, features of the layers."""
         first = ConditionedConv(
             self.width, self.dtype, self.kernel, self.kernel_init, name="conv_0"
         )
         x = blocks.leaky_relu(first(x, vector))
         features = [x]
-        for i in range(1, LAYERS):
+        for i in range(1, self.layers):
             conv = self.conv(
                 self.width * 2**i,
                 self.kernel,
-                stride=2 if i < LAYERS - 1 else 1,
+                stride=2 if i < self.layers - 1 else 1,
                 padding=self.kernel // 2,
                 bias=self.bias,
                 name=f"conv_{i}",

@@ -3,7 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facejax.systems import facial, facial_video, headgan, pgface, posegan
+from facejax.systems import (
+    facial,
+    facial_video,
+    headgan,
+    pgface,
+    posegan,
+    rhythmic,
+    rhythmic_expression,
+    rhythmic_motion,
+    unprojection,
+)
 
 
 class Entry(NamedTuple):
@@ -25,4 +35,20 @@ SYSTEMS = {
     ),
     "posegan": Entry(posegan.Config, posegan.make, posegan.PRESETS, workload="poses"),
     "pgface": Entry(pgface.Config, pgface.make, pgface.PRESETS, workload="shapes"),
+    "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
+    "unprojection": Entry(
+        unprojection.Config, unprojection.make, unprojection.PRESETS, workload="faces"
+    ),
+    "rhythmic_expression": Entry(
+        rhythmic_expression.Config,
+        rhythmic_expression.make,
+        rhythmic_expression.PRESETS,
+        workload="expressions",
+    ),
+    "rhythmic_motion": Entry(
+        rhythmic_motion.Config,
+        rhythmic_motion.make,
+        rhythmic_motion.PRESETS,
+        workload="head_motions",
+    ),
 }

@@ -22,7 +22,7 @@ def face(
     vertices = face_shape(model, motion["identity"], motion["expression"])
     camera = camera_from_pose(motion["pose"], height, width)
     colors = face_colors(model.mean)
-    return face_image(vertices, camera, _triangles(model), colors, height, width)
+    return face_image(vertices, camera, triangles(model), colors, height, width)
 
 
 def sketch(
@@ -35,7 +35,7 @@ def sketch(
     return draw_landmarks(points[..., :2], height, width)
 
 
-def _triangles(model: MorphableModel) -> MeshTopology:
+def triangles(model: MorphableModel) -> MeshTopology:
     """Returns what drawing needs of the mesh: its triangles alone, from arrays being traced."""
     none = jnp.zeros((2, 0), jnp.int32)
     return MeshTopology(
