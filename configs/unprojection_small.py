@@ -1,8 +1,22 @@
-r"""Unprojection at 64 px, narrow enough to train on a CPU.
+r"""Unprojection at 32 px (or 64), narrow enough to train on a CPU.
 
-facejax data synthetic --out heads
-facejax train --config configs/unprojection_small.py --config.data.path=heads --workdir WORKDIR
-facejax evaluate --workdir WORKDIR --data heads
+  facejax data synthetic --out heads --identities 64 --held-out 8 --frames 72
+  facejax train --config configs/unprojection_small.py --config.data.path=heads --workdir WORKDIR
+  facejax evaluate --workdir WORKDIR --data heads
+
+gives, over 568 frames of 8 people never trained on, after 2000 steps:
+
+                                  vertices, of the    landmarks
+                                  outer-eye distance  at 32 px
+  unprojected                     19.5 %              1.63 px
+  mean face, true middle and size 12.6 %              0.74 px
+  mean face in the true head pose  9.2 %              0.67 px
+
+So few steps (six minutes of one core) are too few: the net finds where the face is, and not yet its
+turn. Its error still falls (27 % at 500 steps, 26 % at 1000, 22 % at 1500, 21 % at 2000, on the
+validation people). The two beside it are told the answer's place and size, or its pose. A longer
+run begins where this one stopped: --config.pretrained=WORKDIR and another --workdir. 64 px:
+`--config configs/unprojection_small.py:64`. Hardware: one CPU core or more.
 """
 
 from facejax.settings import default_config

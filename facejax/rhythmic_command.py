@@ -28,7 +28,9 @@ SYSTEMS = ("rhythmic", "rhythmic_expression")
 ROWS = 6  # moments on a sheet
 LEAST_PANEL = 128  # px: smaller pictures are enlarged
 # Edits that mean nothing here, by their names in `Options`.
-FOREIGN = ("yaw", "pitch", "roll", "blink_from", "paste_back", "driving_face")
+FOREIGN = (
+    "yaw", "pitch", "roll", "blink_from", "paste_back", "driving_face", "initial_pose", "mesh", "plot",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("Rhythmic Head Motion (its --workdir)").add_argument
     add("--expression-workdir", metavar="DIR", help="run of rhythmic_expression: lips from --audio")
     add("--motion-workdir", metavar="DIR", help="run of rhythmic_motion: head motion from --audio")
-    add("--sheet", metavar="PNG", help="also write some frames and what they are made from")
 
 
 def asked(args: argparse.Namespace) -> bool:

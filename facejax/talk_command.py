@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mesh", metavar="FILE", help="also write the animated mesh: .glb, or a folder of .obj")
     add("--plot", metavar="IMAGE", help="also draw the head's pose over the waveform")
     add("--speech-weights", default="", metavar="FILE", help="DeepSpeech's graph, if it was heard")
-    add("--sheet", metavar="IMAGE", help="also write moments of the talk, and their mouths")
+    add("--sheet", metavar="IMAGE", help="also write moments, and their mouths or sources")
     add("--size", type=int, default=SIZE, metavar="PX", help=f"of the 3-D head (default: {SIZE})")
 
 
