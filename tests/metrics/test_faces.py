@@ -6,15 +6,15 @@ from facejax.metrics import faces
 def people(count=3, frames=12, seed=0):
     """Discs in each one's colour that move about, with landmarks on them."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:16, :16] + 0.5
+    y, x = np.mgrid[:32, :32] + 0.5
     images, landmarks = [], []
     person = np.repeat(np.arange(count), frames)
     for number in person:
-        centre = rng.uniform(5, 11, 2)
-        image = np.full((16, 16, 3), 40, np.uint8)
-        image[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 16] = np.eye(3)[number] * 180 + 40
+        centre = rng.uniform(10, 22, 2)
+        image = np.full((32, 32, 3), 40, np.uint8)
+        image[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 64] = np.eye(3)[number] * 180 + 40
         images.append(image)
-        around = 3 * np.stack([np.cos(np.arange(68)), np.sin(np.arange(68))], -1)
+        around = 6 * np.stack([np.cos(np.arange(68)), np.sin(np.arange(68))], -1)
         landmarks.append(centre + around)
     return np.stack(images), np.stack(landmarks).astype(np.float32), person
 
@@ -45,7 +45,7 @@ def test_being_told_apart_is_the_share_of_pairs_in_the_right_order():
 def test_mouth_distance_ignores_where_the_mouth_is_and_what_else_moves():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(4, 68, 2))
-    moved = truth + [3.0, -2.0]
+    moved = truth + np.array([3.0, -2.0])
     moved[:, :48] += 5
     np.testing.assert_allclose(faces.mouth_distance(moved, truth), 0, atol=1e-12)
     moved[:, 48:58, 1] += 1  # half of the points one way, about the middle half a pixel each

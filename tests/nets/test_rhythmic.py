@@ -62,8 +62,8 @@ def test_the_papers_generator_composes_at_all_levels():
 
 def test_the_discriminator_has_the_published_sizes():
     net = rhythmic_nets.build(Config()).discriminator
-    scores, layers, count = sizes(net, (1, 256, 256, 8), train=False)
+    scores, _, count = sizes(net, (1, 256, 256, 8), train=False)
     due = [(129, 65, 33, 17, 18, 19), (65, 33, 17, 9, 10, 11)]
     for features, score, side in zip(scores.features, scores.scores, due, strict=True):
-        assert tuple(x[1] for x in features) + (score[1],) == side
+        assert (*(x[1] for x in features), score[1]) == side
     assert round(count / 2 / 1e6, 2) == 2.80

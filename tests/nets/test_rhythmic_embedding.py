@@ -45,7 +45,7 @@ def test_attention_is_the_softmax_over_references_of_dot_products():
 
 
 def test_plain_attention_does_not_mind_the_order_of_references():
-    net, variables, run = made(exchange=False)
+    _, variables, run = made(exchange=False)
     images, sketches, target = inputs()
     order = jnp.array([2, 0, 1])
     one = run(variables, images, sketches, target)
@@ -56,7 +56,7 @@ def test_plain_attention_does_not_mind_the_order_of_references():
 
 
 def test_plain_attention_serves_any_number_and_a_repeated_reference_counts_as_one():
-    net, variables, run = made(exchange=False)
+    _, variables, run = made(exchange=False)
     images, sketches, target = inputs(count=1)
     one = run(variables, images, sketches, target)
     five = run(variables, jnp.repeat(images, 5, 1), jnp.repeat(sketches, 5, 1), target)
@@ -65,7 +65,7 @@ def test_plain_attention_serves_any_number_and_a_repeated_reference_counts_as_on
 
 
 def test_gates_tell_references_apart_by_their_place():
-    net, variables, run = made()
+    _, variables, run = made()
     images, sketches, target = inputs()
     order = jnp.array([2, 0, 1])
     one = run(variables, images, sketches, target)
@@ -74,7 +74,7 @@ def test_gates_tell_references_apart_by_their_place():
 
 
 def test_one_set_of_references_serves_a_batch():
-    net, variables, run = made()
+    _, variables, run = made()
     images, sketches, target = inputs(references=1)
     one = run(variables, images, sketches, target)
     copies = [jnp.repeat(x, 2, 0) for x in (images, sketches)]

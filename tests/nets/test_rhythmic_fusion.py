@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +87,7 @@ def test_fusion_has_the_published_size_without_what_nothing_reads():
     widths = (32, 64, 128, 256, 512, 1024)
     coarsest = (1, 8, 8, 1024)
     _, _, found = sizes(Fusion(widths, 4, CONV, norms.BatchNorm), coarsest, coarsest, train=False)
-    combining = 2 * sum(9 * a * b + 3 * b for a, b in zip(widths[2:], widths[1:], strict=False))
+    combining = 2 * sum(9 * a * b + 3 * b for b, a in itertools.pairwise(widths[1:]))
     heads = sum(
         8 * high * (high + 1) + (high + 1) * (4 * (low + 1) + 2 * (low + 1))
         for low, high in zip(widths[:4], widths[1:], strict=False)

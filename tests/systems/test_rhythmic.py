@@ -49,7 +49,7 @@ MESH = (("flow_target", "mesh"), ("lambda_l1", 5.0))
 
 
 def test_eq_8_is_the_weighted_sum_of_its_terms_and_reaches_every_parameter():
-    (loss, (stats, terms)), gradient = differentiated(MESH)
+    (loss, (_, terms)), gradient = differentiated(MESH)
     weights = {"adversarial": 1, "matching": 10, "l1": 5, "l1_raw": 5}
     weights |= dict.fromkeys(terms.keys() - weights.keys(), 10)
     assert set(terms) == {
@@ -97,7 +97,7 @@ def generator(preset, options=()):
 @pytest.mark.parametrize("name", rhythmic.ABLATIONS)
 def test_an_ablation_takes_out_its_own_part_alone(name):
     changes = rhythmic.ABLATIONS[name]
-    options = tuple(changes.items()) + (("norm", "instance"), ("spectral", False))
+    options = (*changes.items(), ("norm", "instance"), ("spectral", False))
     system = rhythmic.make(config(**dict(options)))
     batch = fake_few_shots.batch()
     params, stats = jax.eval_shape(system.init, KEY, frozen(), batch)
@@ -155,7 +155,7 @@ def test_fewer_references_than_the_gates_are_for_are_repeated():
 
 def test_more_references_than_the_gates_are_for_are_refused():
     batch = fake_few_shots.batch(count=3)
-    with pytest.raises(InputError, match="3 references and model.shots is 2"):
+    with pytest.raises(InputError, match=r"3 references and model\.shots is 2"):
         rhythmic_inputs.draw_inputs(config(), frozen(), fake_few_shots.inputs(batch))
     seen = jax.eval_shape(
         functools.partial(rhythmic_inputs.draw_inputs, config("released"), frozen()),
@@ -170,7 +170,7 @@ def test_sizes_that_do_not_fit_are_refused():
             config(downs=3), frozen(), fake_few_shots.inputs(fake_few_shots.batch(side=12))
         )
     system = rhythmic.make(config(shots=3))
-    with pytest.raises(InputError, match="data.references is 2 and model.shots is 3"):
+    with pytest.raises(InputError, match=r"data\.references is 2 and model\.shots is 3"):
         system.init(KEY, frozen(), fake_few_shots.batch())
 
 
