@@ -90,7 +90,7 @@ def test_fusion_has_the_published_size_without_what_nothing_reads():
     combining = 2 * sum(9 * a * b + 3 * b for b, a in itertools.pairwise(widths[1:]))
     heads = sum(
         8 * high * (high + 1) + (high + 1) * (4 * (low + 1) + 2 * (low + 1))
-        for low, high in zip(widths[:4], widths[1:], strict=False)
+        for low, high in itertools.pairwise(widths[:5])
     )
     assert found == combining + heads
     assert round(heads / 1e6, 2) == 3.85  # as published; of 12.58 M for the rest
