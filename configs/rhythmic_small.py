@@ -1,4 +1,25 @@
-r"""Rhythmic Head Motion's generator at 64 px, narrow enough to train on a CPU."""
+r"""Rhythmic Head Motion's generator at 64 px, narrow enough to train on a CPU.
+
+  facejax data synthetic --out heads --identities 64 --held-out 8 --frames 72
+  facejax train --config configs/rhythmic_small.py --config.data.path=heads --workdir WORKDIR
+  facejax evaluate --workdir WORKDIR --data heads
+
+and Table 3's ablations beside K = 1, 8, 32, each with the same steps:
+
+  facejax ablate --config configs/rhythmic_small.py --config.data.path=heads --out out/ablation
+
+K = 1 or 32: `--config configs/rhythmic_small.py:1`. A reference video is the first 32 frames of a
+clip here. L1 and the flow of the face's mesh in the place of adversarial and perceptual losses,
+which want more steps than a CPU has; instance norm, for a batch of two has no statistics; no
+spectral norm. --config.model.lambda_adversarial=1 --config.model.lambda_matching=10 turn the
+discriminators on. One person, beginning with a trained generator, on the reference video alone:
+
+  facejax train --config configs/rhythmic_small.py --config.data.path=clips --workdir W2 \
+      --config.pretrained=WORKDIR --config.data.targets=references --config.data.clips=NAME \
+      --config.train.steps=70
+
+Hardware: two CPU cores.
+"""
 
 from facejax.settings import default_config
 

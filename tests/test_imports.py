@@ -38,8 +38,8 @@ RULES = {
     "morphable_sources": LEAVES | {"files"},
 }
 MAINS = {
-    "ablate", "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery", "preprocess",
-    "synthesize", "train",
+    "ablate", "accuracy", "animate", "build_model", "demo", "doctor", "evaluate", "gallery",
+    "preprocess", "synthesize", "train",
 }  # fmt: skip
 TENSORFLOW_ROOMS = {"data", *MAINS}
 

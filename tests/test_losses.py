@@ -21,6 +21,13 @@ def test_the_generator_gains_by_higher_scores():
     assert losses.hinge_generator(scores) == pytest.approx(-(2 + 5) / 2)
 
 
+def test_the_saturating_generator_gains_nothing_beyond_the_margin():
+    scores = [jnp.array([0.5, 3.0]), jnp.array([-1.0])]
+    assert losses.hinge_saturating(scores) == pytest.approx((0.25 + 2) / 2)
+    gradient = jax.grad(losses.hinge_saturating)(scores)
+    np.testing.assert_allclose(gradient[0], [-0.25, 0])
+
+
 def test_least_squares_sums_the_scales_whatever_their_size():
     scores = [jnp.array([[1.0, 3.0]]), jnp.array([2.0])]
     assert losses.least_squares(scores, 1.0) == pytest.approx((0 + 4) / 2 + 1)

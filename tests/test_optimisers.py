@@ -93,3 +93,18 @@ def test_weight_decay_is_added_to_the_gradient_as_torchs_adam_does():
         (theirs**2).sum().backward()
         peer.step()
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4)
+
+
+def test_one_vector_of_all_parameters_moves_as_they_do_apart():
+    params = {"a": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones((4,))}
+    gradient = jax.tree.map(lambda x: jnp.sin(x) + 0.1, params)
+    found = []
+    for flat in (False, True):
+        optim = optimisers.Optim(schedule="constant", clip=0.5, flat=flat)
+        gen, _ = optimisers.make_optimisers(optim, 10, lambda epoch: epoch)
+        state, moved = gen.init(params), params
+        for _ in range(3):
+            update, state = gen.update(gradient, state, moved)
+            moved = optax.apply_updates(moved, update)
+        found.append(moved)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *found)

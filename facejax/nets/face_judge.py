@@ -52,7 +52,8 @@ class FaceJudge(nn.Module):
         dense = lambda features, name: nn.Dense(features, kernel_init=blocks.uniform, name=name)
         landmarks = nn.sigmoid(dense(136, "landmarks")(flat)).reshape(-1, 68, 2)
         vector = dense(self.size, "embedding")(flat)
-        vector = vector / jnp.linalg.norm(vector, axis=-1, keepdims=True).clip(1e-6)
+        # Not linalg.norm: its gradient at zero is undefined.
+        vector = vector * jax.lax.rsqrt(jnp.sum(vector**2, axis=-1, keepdims=True) + 1e-12)
         people = self.param("people", nn.initializers.normal(1.0), (self.size, self.people))
         people = people / jnp.linalg.norm(people, axis=0, keepdims=True)
         return Judged(vector, landmarks, SCALE * vector @ people)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facejax.geometry.landmarks import PARTS, draw_landmarks
+from facejax.geometry.landmarks import PARTS, draw_landmarks, draw_strokes
 
 HEIGHT, WIDTH = 90, 120
 
@@ -155,3 +155,15 @@ def test_gradient_is_finite_with_missing_and_coinciding_landmarks(face):
 def test_other_numbers_of_landmarks_are_refused():
     with pytest.raises(ValueError, match="68 or 70"):
         draw_landmarks(jnp.zeros((2, 69, 2)), HEIGHT, WIDTH)
+
+
+def test_white_strokes_cover_what_the_coloured_ones_cover():
+    rng = np.random.default_rng(3)
+    points = jnp.asarray(rng.uniform(2, 30, (2, 68, 2)).astype(np.float32))
+    points = points.at[1, 5].set(jnp.nan)
+    white, colored = draw_strokes(points, 32, 40), draw_landmarks(points, 32, 40)
+    assert white.shape == (2, 32, 40, 1)
+    np.testing.assert_array_equal(white[..., 0] > 0, np.asarray(colored).max(-1) > 0)
+    # Where only one stroke lies, both cover the pixel alike; of several the nearest counts.
+    assert bool(jnp.all(white[..., 0] <= colored.max(-1) + 1e-6))
+    assert float(jnp.mean(jnp.abs(white[..., 0] - colored.max(-1)))) < 0.05

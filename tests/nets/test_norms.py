@@ -180,3 +180,15 @@ def test_instance_norm_without_parameters_is_the_function(x):
     net = norms.InstanceNorm(affine=False)
     assert net.init(jax.random.key(0), x) == {}
     np.testing.assert_array_equal(net.apply({}, x, train=True), norms.instance_norm(x))
+
+
+def test_batch_norm_without_parameters_keeps_running_statistics_alone(x):
+    bare, whole = norms.BatchNorm(affine=False), norms.BatchNorm()
+    variables = whole.init(jax.random.key(0), x, train=True)
+    own = {"batch_stats": variables["batch_stats"]}
+    assert set(bare.init(jax.random.key(0), x, train=True)) == {"batch_stats"}
+    for net_and_variables in ((bare, own), (whole, variables)):
+        net, given = net_and_variables
+        y, moved = net.apply(given, x, train=True, mutable="batch_stats")
+        np.testing.assert_allclose(y, whole.apply(variables, x, train=True, mutable=True)[0])
+        assert jax.tree.structure(moved) == jax.tree.structure(own)
