@@ -29,7 +29,8 @@ ROWS = 6  # moments on a sheet
 LEAST_PANEL = 128  # px: smaller pictures are enlarged
 # Edits that mean nothing here, by their names in `Options`.
 FOREIGN = (
-    "yaw", "pitch", "roll", "blink_from", "paste_back", "driving_face", "initial_pose", "mesh", "plot",
+    "yaw", "pitch", "roll", "blink_from", "paste_back", "driving_face", "initial_pose", "mesh",
+    "plot",
 )  # fmt: skip
 
 
