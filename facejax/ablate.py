@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import flax.serialization
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -160,7 +161,9 @@ def _figures(
     judge: faces.Judge, made: np.ndarray, truth: np.ndarray, said: Any
 ) -> dict[str, float]:
     ours = faces.say(judge, made)
-    errors = reconstruction.summary([reconstruction.frame_errors(made, truth)])
+    errors = reconstruction.summary(
+        [reconstruction.frame_errors(jnp.asarray(made), jnp.asarray(truth))]
+    )
     alike = np.asarray(jax.jit(ssim)(made, truth))
     distance = faces.mouth_distance(ours.landmarks, said.landmarks)
     cosine = faces.csim(ours.embedding, said.embedding)
