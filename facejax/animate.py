@@ -6,18 +6,24 @@ r"""Makes a face move: a photo like the face in a video, or a face that says wha
   facejax animate --reference photo.png --workdir W --out turned.png --yaw 20 --expression-scale 1.5
   facejax animate --audio speech.wav --workdir SPEECH --renderer-workdir W --reference photo.png \
       --out talk.mp4
+  facejax animate --reference person.mp4 --audio speech.wav --workdir RHYTHMIC --out talk.mp4 \
+      --expression-workdir EXPRESSION --motion-workdir MOTION
 
 The output has the driver's frame times and sound (H.264 and AAC). A driver is a video, a motion
 file (--motion-out writes one) or DATA_DIR:CLIP, a clip of a data folder; DATA_DIR:CLIP:FRAME is a
 frame of it. With --audio and no --driving, the workdir is that of a speech-to-motion run, and what
 draws its motion is that of --renderer-workdir, or else the plain 3-D head. Angles are degrees.
+
+With a workdir of rhythmic, the reference is a video of 2.56 s or more, or an image. Expression and
+head motion come from --audio, by the two runs named, or from --driving; --pose-from takes the head
+motion of another video; --expression-scale 0 and --pose-scale 0 hold either still.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from facejax import runs, talking
+from facejax import rhythmic_command, runs, talking
 from facejax.animation import Options
 from facejax.animator import Animator
 from facejax.errors import InputError
@@ -64,12 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--motion-out", metavar="FILE", help="also write the driver's motion, as motion.npz")
     add("--chunk", type=int, default=16, metavar="N", help="frames made at a time (default: 16)")
     talking.add_arguments(parser)
+    rhythmic_command.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Animates, and says what was made."""
     options = {name: getattr(args, name) for name in Options._fields}
     runs.use_compile_cache()
+    if rhythmic_command.asked(args):
+        _say(args.out, rhythmic_command.run(args, Options(**options)))
+        return 0
     if args.audio is not None and args.driving is None:
         _say(args.out, talking.run(args, Options(**options)))
         return 0

@@ -72,7 +72,7 @@ def read_reference(source: str | os.PathLike, terms: Terms, choice: Choice) -> R
     Raises:
       InputError: see `portrait.read_portrait` and `records.open_clips`; or the frame has no face.
     """
-    clip_and_frame = _find_clip(source, terms)
+    clip_and_frame = find_clip(source, terms)
     if clip_and_frame is None:
         portrait = read_portrait(
             source, terms.face_mesh(), terms.model, size=terms.size, choice=choice
@@ -106,7 +106,7 @@ def read_driver(
     """
     if Path(source).suffix == motion_files.SUFFIX:
         return from_motion(motion_files.load_motion(source, terms.model), source, start, end)
-    found = _find_clip(source, terms)
+    found = find_clip(source, terms)
     if found is None:
         return _from_video(source, terms, choice, start, end)
     clip, frame, place = found
@@ -279,7 +279,7 @@ def _length(driver: Driver) -> Fraction:
     return exact(driver.times[-1]) + 1 / driver.fps
 
 
-def _find_clip(
+def find_clip(
     source: str | os.PathLike, terms: Terms
 ) -> tuple[records.Clip, int | None, tuple[str, str]] | None:
     """Returns (clip, frame or None, place) of DATA_DIR:CLIP[:FRAME]; None for a file's path."""

@@ -133,7 +133,11 @@ def _picture(stretch: Stretch, faces: dict[str, np.ndarray]) -> np.ndarray:
     drawn = [_drawn(face[k], side) for face in (truth.fronts, faces["model"]) for k in moments]
     labels = [f"{what} {k / stretch.fps:.2f} s" for what in ("true", "made") for k in moments]
     below = sheets.grid(drawn, labels, columns=DRAWN)
-    return sheets.grid([plot, below], columns=1, title=stretch.name)
+    name = np.full((sheets.BAND + 2, below.shape[1], 3), sheets.BACKGROUND, np.uint8)
+    sheets.put_text(name, stretch.name, (sheets.GAP, 0), below.shape[1] - 2 * sheets.GAP)
+    spare = below.shape[1] - plot.shape[1]
+    plot = np.pad(plot, ((0, 0), (0, spare), (0, 0)), constant_values=sheets.BACKGROUND)
+    return np.concatenate([name, plot, below])
 
 
 def _drawn(front: np.ndarray, side: int) -> np.ndarray:

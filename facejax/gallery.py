@@ -5,6 +5,11 @@
 Written: gallery.png (of one synthetic head: triangle numbers, depth, normals, coordinates,
 coverage, shaded), photometric.png (start, fit, truth and their difference, for each view) and
 photometric.json (how far the start and the fit are from the true parameters).
+
+  facejax gallery --projection VIDEO --out out/gallery
+
+Of a video: projection.png, its face taken from the most frontal of the first frames and moved to
+the head motion of later ones, beside these; and projection.json, how near it comes.
 """
 
 import argparse
@@ -16,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax import photometric_example, sheets
+from facejax import photometric_example, projection_report, sheets
 from facejax.data.synthetic import render
 from facejax.errors import InputError
 from facejax.files import atomic_path, write_image
@@ -36,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", default="out/gallery", metavar="DIR", help="default: out/gallery")
     add("--steps", type=int, default=400, help="of the photometric fit; 0 leaves it out")
+    projection_report.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,18 +54,35 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         text = f"cannot make the folder {out}: {error.strerror}; choose another"
         raise InputError(text) from None
+    if args.projection:
+        return _projection(args, out)
     write_image(out / "gallery.png", gallery())
     sys.stdout.write(f"{out / 'gallery.png'}\n")
     if args.steps:
         report, sheet = photometric_example.run(args.steps)
         write_image(out / "photometric.png", sheet)
-        with atomic_path(out / "photometric.json") as partial:
-            partial.write_text(json.dumps(report, indent=1) + "\n")
+        _write_report(out / "photometric.json", report)
         for name in ("start", "fitted"):
             figures = ", ".join(f"{key} {value:.3g}" for key, value in report[name].items())
             sys.stdout.write(f"{name}: {figures}\n")
         sys.stdout.write(f"{out / 'photometric.png'} {out / 'photometric.json'}\n")
     return 0
+
+
+def _projection(args: argparse.Namespace, out: pathlib.Path) -> int:
+    """Projects the face of a video, and says how near that comes to it."""
+    made = projection_report.project_video(args)
+    report = projection_report.figures(made, args.reference)
+    title = projection_report.summary_line(report)
+    write_image(out / "projection.png", projection_report.sheet(made, args.reference, title))
+    _write_report(out / "projection.json", report)
+    sys.stdout.write(f"{title}\n{out / 'projection.png'} {out / 'projection.json'}\n")
+    return 0
+
+
+def _write_report(path: pathlib.Path, report: dict) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def gallery() -> np.ndarray:

@@ -59,10 +59,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _constants(graph: memoryview) -> Iterator[tuple[str, np.ndarray]]:
     nodes = 0
-    for number, node in _fields(graph):
+    for number, node in message_fields(graph):
         if number != GRAPH_NODE:
             continue
-        name, op, tensor = _node(_bytes(node))
+        name, op, tensor = _node(bytes_of(node))
         nodes += bool(name and op)
         array = None if op != "Const" or tensor is None else _array(tensor, name)
         if array is not None:
@@ -75,31 +75,31 @@ def _node(node: memoryview) -> tuple[str, str, memoryview | None]:
     """Returns a node's name, its operation, and the tensor in its attribute "value"."""
     name = op = ""
     tensor = None
-    for number, value in _fields(node):
+    for number, value in message_fields(node):
         if number == NODE_NAME:
-            name = str(_bytes(value), "utf-8")
+            name = str(bytes_of(value), "utf-8")
         elif number == NODE_OP:
-            op = str(_bytes(value), "utf-8")
+            op = str(bytes_of(value), "utf-8")
         elif number == NODE_ATTR:
-            entry = dict(_fields(_bytes(value)))
+            entry = dict(message_fields(bytes_of(value)))
             if entry.get(ENTRY_KEY) == b"value":
-                tensor = dict(_fields(_bytes(entry.get(ENTRY_VALUE)))).get(ATTR_TENSOR)
-    return name, op, None if tensor is None else _bytes(tensor)
+                tensor = dict(message_fields(bytes_of(entry.get(ENTRY_VALUE)))).get(ATTR_TENSOR)
+    return name, op, None if tensor is None else bytes_of(tensor)
 
 
 def _array(tensor: memoryview, name: str) -> np.ndarray | None:
     """Returns a tensor's values, or None where they are not floating-point numbers."""
-    fields = list(_fields(tensor))
+    fields = list(message_fields(tensor))
     code = dict(fields).get(TENSOR_DTYPE)
     if not isinstance(code, int) or code not in FLOATS:
         return None
     dtype, listed = FLOATS[code]
     shape = tuple(n for number, value in fields if number == TENSOR_SHAPE for n in _shape(value))
-    content = [_bytes(value) for number, value in fields if number == TENSOR_CONTENT]
+    content = [bytes_of(value) for number, value in fields if number == TENSOR_CONTENT]
     if content:
         values = np.frombuffer(content[-1], dtype)
     else:
-        parts = [_bytes(value) for number, value in fields if number == listed]
+        parts = [bytes_of(value) for number, value in fields if number == listed]
         values = np.frombuffer(b"".join(parts), dtype)
         if 0 < len(values) < math.prod(shape):  # the last one stands for all that follow
             values = np.append(values, np.full(math.prod(shape) - len(values), values[-1]))
@@ -109,26 +109,26 @@ def _array(tensor: memoryview, name: str) -> np.ndarray | None:
 
 
 def _shape(message: Value) -> Iterator[int]:
-    for number, dim in _fields(_bytes(message)):
+    for number, dim in message_fields(bytes_of(message)):
         if number == SHAPE_DIM:
-            size = dict(_fields(_bytes(dim))).get(DIM_SIZE, 0)
+            size = dict(message_fields(bytes_of(dim))).get(DIM_SIZE, 0)
             if not isinstance(size, int) or size >= 1 << 40:  # -1, unknown, is a huge number here
                 raise ValueError("a constant has no fixed shape")
             yield size
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
+def message_fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     """Yields (number, value) of every field in a message; numbers repeat."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = varint(message, at)
         kind = key & 7
         if kind == VARINT:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield key >> 3, value
             continue
         if kind == BYTES:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             size = 8 if kind == EIGHT_BYTES else 4
         else:
@@ -139,7 +139,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         at += size
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def varint(message: memoryview, at: int) -> tuple[int, int]:
     """Returns the number at `at`, seven bits a byte with the lowest first, and where it ends."""
     number = 0
     for shift in range(0, 70, 7):
@@ -153,7 +153,8 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("it is no protobuf message")
 
 
-def _bytes(value: Value | None) -> memoryview:
+def bytes_of(value: Value | None) -> memoryview:
+    """Returns a field that is a run of bytes; raises ValueError where it is a number or missing."""
     if not isinstance(value, memoryview):
         raise ValueError("it is a protobuf message of another kind")
     return value

@@ -75,7 +75,7 @@ def _made(
     held = {"constant": table["mean"], "mean": own.mean(0), "copy_last": own[-1]}
     frames = len(stretch.truth.motion)
     tiled = {name: np.repeat(value[None], frames, axis=0) for name, value in held.items()}
-    model = {"model": performances.denormalised(made, table)}
+    model = {"model": performances.told_motion(made, table)}
     return model | tiled | {"truth": stretch.truth.motion}
 
 

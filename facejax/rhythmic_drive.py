@@ -2,8 +2,9 @@
 
 Chen et al., ECCV 2020, section 3.1, and section B.1 for what controls. A `Drive` comes from sound
 (`from_sound`: expression by Psi, head motion by Phi) or from a video (`from_performance`); two
-are joined by `controlled`, expression from one and head motion from the other, either held still.
-It is drawn by the 3D-aware generator, or, as a `Motion`, by anything else that draws faces.
+are joined by `controlled`, expression from one and head motion from the other; `scaled` holds
+either still. It is drawn by the 3D-aware generator, or, as a `Motion`, by any other renderer. The
+learners may have been trained with other face models than the person is measured with.
 
   canonical = performance.canonical_face(model)
   seen = performance.measure(track.landmarks, track.valid, canonical, size=256, times=..., fps=25)
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from facejax import (
     landmark_basis,
@@ -44,7 +46,6 @@ from facejax.performance import SIDE, Performance
 FPS = 25.0  # of reference and drive, where no run says otherwise
 LEAST_SEEN = 0.5  # share of a reference's frames in which landmarks must have been found
 RIDGE = 1.0  # mm^2, of the fit of a face model to landmarks, as in `track`
-HELD = ("", "expression", "motion")
 
 
 class Reference(NamedTuple):
@@ -127,20 +128,19 @@ def _sound(wave: np.ndarray | None) -> np.ndarray:
 
 def check_runs(psi: runs.Run, phi: runs.Run) -> None:
     """Raises an InputError unless the runs are Psi's and Phi's, at one frame rate."""
-    for run, due in ((psi, "rhythmic_expression"), (phi, "rhythmic_motion")):
-        if run.config.system != due:
-            raise InputError(f"a run of {due} is due; this one is of {run.config.system}")
+    check_kind(psi, "rhythmic_expression")
+    check_kind(phi, "rhythmic_motion")
     if psi.config.data.fps != phi.config.data.fps:
         raise InputError(
             f"expression is made at {psi.config.data.fps:g} frames a second, head motion at "
             f"{phi.config.data.fps:g}; train both at one rate (data.fps)"
         )
-    runs.check_model(
-        jax.device_get(psi.system.frozen["morphable"]),
-        jax.device_get(phi.system.frozen["morphable"]),
-        "of expression",
-        "the run of head motion",
-    )
+
+
+def check_kind(run: runs.Run, due: str) -> None:
+    """Raises an InputError unless a run is of the system `due`."""
+    if run.config.system != due:
+        raise InputError(f"a run of {due} is due; this one is of {run.config.system}")
 
 
 def from_sound(psi: runs.Run, phi: runs.Run, person: Reference, wave: np.ndarray) -> Drive:
@@ -161,12 +161,13 @@ def from_sound(psi: runs.Run, phi: runs.Run, person: Reference, wave: np.ndarray
 
 def spoken_fronts(psi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndarray:
     """Returns the fronts [T, 68, 3] that Psi makes of a sound; see `from_sound`."""
-    data = settings.section(psi.config, "data")
-    basis = basis_of(psi)
-    rest = landmark_basis.person(basis, person.seen, data.identity)
+    data, basis = settings.section(psi.config, "data"), basis_of(psi)
+    seen = _seen_by(psi, person)
+    rest = landmark_basis.person(basis, seen, data.identity)
     run = rhythmic_rollout.bound(psi.system.generate, (psi.gen, psi.stats, psi.system.frozen))
     made = rhythmic_rollout.expressions(run, _chunks(wave, data), rest.reference)
-    return landmark_basis.with_expressions(basis, rest, made)
+    fronts = landmark_basis.with_expressions(basis, rest, made)
+    return _carried(seen, person, fronts=fronts)[0]
 
 
 def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndarray:
@@ -176,7 +177,8 @@ def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndar
     """
     data = settings.section(phi.config, "data")
     table = jax.device_get(phi.system.frozen["head_motion"])
-    motion = person.seen.motion
+    seen = _seen_by(phi, person)
+    motion = seen.motion
     if len(motion) == 1:
         motion = np.repeat(motion, data.tau, axis=0)
     if len(motion) < data.tau:
@@ -184,14 +186,44 @@ def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndar
             f"the reference has {len(motion)} frames; {data.tau} at {data.fps:g} a second are due "
             f"({data.tau / data.fps:.2f} s), or one image"
         )
-    motion = motion[: data.tau]
     known = {
-        "known_motion": performances.known_motion(motion, data, table),
+        "known_motion": performances.known_motion(motion[: data.tau], data, table),
         "known_chunks": performances.heard_as(data, _chunks(person.wave, data, data.tau)),
     }
     run = rhythmic_rollout.bound(phi.system.generate, (phi.gen, phi.stats, phi.system.frozen))
     made = rhythmic_rollout.head_motions(run, data, known, _chunks(wave, data))
-    return performances.denormalised(made, table)
+    return _carried(seen, person, motion=performances.told_motion(made, table))[1]
+
+
+def _seen_by(run: runs.Run, person: Reference) -> Performance:
+    """Returns what is seen of a person, in head motions that refer to the run's own face model."""
+    canonical = performance.canonical_face(jax.device_get(run.system.frozen["morphable"]))
+    return performance.of_landmarks(person.seen.landmarks, canonical, person.seen.valid)
+
+
+def _carried(
+    seen: Performance,
+    person: Reference,
+    fronts: np.ndarray | None = None,
+    motion: np.ndarray | None = None,
+) -> tuple[Any, Any]:
+    """Returns fronts and motions that refer to another canonical face as the person's own.
+
+    Two canonical faces see the key frame's landmarks as R l + T and R' l + T': p' = Q p + q, with
+    Q = R' R^-1 and q = T' - Q T. Other frames follow, as R' = Q R and T' = Q T + q.
+    """
+    there, here = (Rotation.from_rotvec(one.motion[person.key, :3]) for one in (seen, person.seen))
+    turn = here * there.inv()
+    places = (one.motion[person.key, 3:] for one in (person.seen, seen))
+    shift = next(places) - turn.apply(next(places))
+    if fronts is not None:
+        turned = turn.apply(fronts.reshape(-1, 3)).reshape(fronts.shape)
+        fronts = np.asarray(turned + shift, np.float32)
+    if motion is not None:
+        rotation = (turn * Rotation.from_rotvec(motion[:, :3])).as_rotvec()
+        place = turn.apply(motion[:, 3:]) + shift
+        motion = np.concatenate([rotation, place], axis=1).astype(np.float32)
+    return fronts, motion
 
 
 def _rate(run: runs.Run) -> float:
@@ -266,7 +298,7 @@ def _at(motion: np.ndarray, place: np.ndarray, centre: np.ndarray) -> np.ndarray
     return np.concatenate([motion[:, :3], centre - turned], axis=1).astype(np.float32)
 
 
-def controlled(expression: Drive, motion: Drive, hold: str = "") -> Drive:
+def controlled(expression: Drive, motion: Drive) -> Drive:
     """Returns a drive with the expressions of one and the head motion of another.
 
     The head motion is played forth and back where it is shorter, and cut where it is longer.
@@ -274,25 +306,32 @@ def controlled(expression: Drive, motion: Drive, hold: str = "") -> Drive:
     Args:
       expression: T frames; its length counts.
       motion: at least one frame, at the same frame rate.
-      hold: "expression" or "motion" holds it as it is in the first frame; "": neither.
 
     Raises:
-      InputError: the rates differ, or another `hold`.
+      InputError: the rates differ.
     """
-    if hold not in HELD:
-        raise InputError(f"hold is {hold!r}; due: expression, motion, or nothing")
     if expression.fps != motion.fps:
         raise InputError(
             f"expression has {expression.fps:g} frames a second, head motion {motion.fps:g}; "
-            "resample one of them"
+            "measure both at one rate"
         )
     number = forth_and_back(len(expression.fronts), len(motion.motion))
-    fronts, moved = expression.fronts, motion.motion[number]
-    if hold == "expression":
-        fronts = np.broadcast_to(fronts[:1], fronts.shape)
-    if hold == "motion":
-        moved = np.broadcast_to(moved[:1], moved.shape)
-    return Drive(fronts, moved, expression.fps)
+    return Drive(expression.fronts, motion.motion[number], expression.fps)
+
+
+def scaled(drive: Drive, rest: np.ndarray, expression: float = 1.0, motion: float = 1.0) -> Drive:
+    """Returns a drive with more or less of its expression and head motion; 0 holds either still.
+
+    Args:
+      drive: T frames.
+      rest: [68, 3] px, the front that expressions are displacements from.
+      expression: times the displacement.
+      motion: times the head motion about its mean.
+    """
+    fronts = rest + np.float32(expression) * (drive.fronts - rest)
+    mean = drive.motion.mean(0)
+    moved = mean + np.float32(motion) * (drive.motion - mean)
+    return Drive(fronts, moved.astype(np.float32), drive.fps)
 
 
 def forth_and_back(count: int, most: int) -> np.ndarray:

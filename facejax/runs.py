@@ -30,8 +30,8 @@ from facejax.workloads import workload_of
 CONFIG = "config.json"
 MODEL = "model.npz"
 CHECKPOINTS = "checkpoints"
-# What only the losses need: a run is used without these files.
-_LOSS_ONLY = {"vgg": "", "parsing": "", "lambda_vgg": 0.0}
+# What only training needs: a run is used without these files.
+_LOSS_ONLY = {"vgg": "", "parsing": "", "lambda_vgg": 0.0, "initial": ""}
 
 
 class Run(NamedTuple):

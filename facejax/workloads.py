@@ -6,6 +6,7 @@ from facejax import (
     head_motion_judge,
     reenactment,
     sequences_judge,
+    unprojection_judge,
     windows_judge,
 )
 from facejax.errors import InputError
@@ -17,6 +18,7 @@ WORKLOADS = {
     "windows": windows_judge.WORKLOAD,
     "sequences": sequences_judge.WORKLOAD,
     "few_shot": few_shot_judge.WORKLOAD,
+    "faces": unprojection_judge.WORKLOAD,
     "expressions": expression_judge.WORKLOAD,
     "head_motions": head_motion_judge.WORKLOAD,
 }

@@ -22,13 +22,15 @@ RULES = {
     "audio": LEAVES | {"audio", "files", "media", "nets", "graph_weights"},
     "nets": LEAVES | {"nets", "images", "geometry"},
     "systems": LEAVES
-    | {"systems", "nets", "losses", "geometry", "images", "system", "torch_weights", "motion"},
+    | {"systems", "nets", "losses", "geometry", "images", "system", "torch_weights", "motion"}
+    | {"checkpoint_weights"},
     "step": LEAVES | {"system"},
     "workload": LEAVES | {"system"},
     "sharding": LEAVES,
     "checkpoints": LEAVES | {"system"},
     "torch_weights": LEAVES,
     "graph_weights": LEAVES,
+    "checkpoint_weights": LEAVES | {"graph_weights", "torch_weights"},
     "files": LEAVES,
     "media": LEAVES,
     "benchmarks": LEAVES | {"benchmarks", "geometry", "files", "progress", "weights"},

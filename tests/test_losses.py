@@ -88,3 +88,16 @@ def test_the_weighted_sum_is_that():
 def test_the_weighted_sum_names_the_term_without_a_weight():
     with pytest.raises(ValueError, match="'b'"):
         losses.weighted_sum({"a": jnp.zeros(()), "b": jnp.zeros(())}, {"a": 1.0})
+
+
+def test_cross_entropy_is_that_of_probabilities():
+    logits = np.array([-3.0, -0.5, 0.0, 2.0])
+    share = 1 / (1 + np.exp(-logits))
+    for due in (0.0, 1.0, 0.25):
+        expected = -np.mean(due * np.log(share) + (1 - due) * np.log(1 - share))
+        assert float(losses.cross_entropy(jnp.asarray(logits), due)) == pytest.approx(expected)
+
+
+def test_cross_entropy_of_extreme_scores_is_finite():
+    scores = jnp.asarray([-200.0, 200.0])
+    assert float(losses.cross_entropy(scores, 1.0)) == pytest.approx(100)

@@ -84,3 +84,27 @@ def test_one_vector_of_all_parameters_moves_as_they_do_apart():
             moved = optax.apply_updates(moved, update)
         found.append(moved)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *found)
+
+
+def test_the_rate_is_halved_every_five_epochs_from_the_fifth():
+    optim = optimisers.Optim(schedule="halving", constant_epochs=4, decay_epochs=5)
+    found = factors(optim, 200, range(5, 200, 10))
+    due = [1] * 4 + [0.5 ** (past / 5) for past in range(1, 17)]
+    np.testing.assert_allclose(found, due, rtol=1e-5)
+    np.testing.assert_allclose(factors(optim, 200, [39, 40]), [1, 0.5**0.2], rtol=1e-5)
+
+
+def test_weight_decay_is_added_to_the_gradient_as_torchs_adam_does():
+    torch = pytest.importorskip("torch")
+    optim = optimisers.Optim(gen_lr=0.1, b1=0.9, schedule="constant", weight_decay=0.3)
+    tx, _ = optimisers.make_optimisers(optim, 9, lambda epoch: epoch)
+    ours, theirs = jnp.array([2.0, -1.0]), torch.tensor([2.0, -1.0], requires_grad=True)
+    peer = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.999), weight_decay=0.3)
+    state = tx.init(ours)
+    for _ in range(3):
+        change, state = tx.update(2 * ours, state, ours)
+        ours = optax.apply_updates(ours, change)
+        peer.zero_grad()
+        (theirs**2).sum().backward()
+        peer.step()
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4)

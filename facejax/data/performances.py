@@ -387,6 +387,15 @@ def known_motion(motion: np.ndarray, data: Config, table: PyTree) -> np.ndarray:
     return normalised(smooth, table)
 
 
+def told_motion(made: np.ndarray, table: PyTree) -> np.ndarray:
+    """Returns what Phi made, [T, 6], in radians and px, as smooth as the motions it learnt from.
+
+    Departs from paper and published code: each frame is made of its own sound, so that what is
+    made trembles where what was learnt does not.
+    """
+    return denormalised(performance.smoothed(made, performance.SMOOTHED_MOTION), table)
+
+
 def normalised(motion: np.ndarray, table: PyTree) -> np.ndarray:
     """Returns head motions [..., 6] as multiples of the deviation from the mean."""
     return ((motion - table["mean"]) / table["std"]).astype(np.float32)

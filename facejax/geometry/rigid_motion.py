@@ -1,10 +1,11 @@
 """Points moved by head motions: Rhythmic Head Motion's Eq. 1 (Chen et al. 2020, arXiv:2007.08547).
 
-A head motion h is six numbers, a rotation vector in radians and a translation in px, that takes
-what is seen at one time to canonical space, where the head does not move: p = R l + T. Points are
-row vectors in px in one frame throughout: x right, y down, z away from the viewer (smaller is
-nearer). `flip_depth` turns motions into those of landmarks whose z grows towards the viewer, as of
-the published files.
+A head motion h, a rotation vector in radians and a translation in px, takes what is seen at one
+time to canonical space, where the head does not move: p = R l + T. Here whole meshes go that way
+and back, with batch axes that broadcast.
+Points and motions must be of one frame. What is drawn is in facejax's image frame (README), z away
+from the viewer; `flip_depth` turns motions of the paper's landmarks, whose z is nearer where it is
+larger, into those of that frame.
 """
 
 import jax

@@ -74,10 +74,12 @@ class BatchNorm(nn.Module):
       step_axis: an axis whose steps have statistics of their own, as if the layer were called once
         a step: the running statistics then move once a step, in order. None: one call.
       affine: False: without the scale and bias.
+      eps: added to the variance.
     """
 
     step_axis: int | None = None
     affine: bool = True
+    eps: float = EPS
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -97,10 +99,11 @@ class BatchNorm(nn.Module):
         else:
             means, variances = (_beside(v.value, x) for v in (mean, variance))
         if not self.affine:
-            return ((wide - means) * jax.lax.rsqrt(variances + EPS)).astype(x.dtype)
+            return ((wide - means) * jax.lax.rsqrt(variances + self.eps)).astype(x.dtype)
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        y = (wide - means) * (jax.lax.rsqrt(variances + EPS) * _beside(scale, x)) + _beside(bias, x)
+        gain = jax.lax.rsqrt(variances + self.eps) * _beside(scale, x)
+        y = (wide - means) * gain + _beside(bias, x)
         return y.astype(x.dtype)
 
 

@@ -10,6 +10,7 @@ from facejax.systems import (
     rhythmic,
     rhythmic_expression,
     rhythmic_motion,
+    unprojection,
 )
 
 
@@ -31,6 +32,9 @@ SYSTEMS = {
         facial_video.Config, facial_video.make, facial_video.PRESETS, workload="windows"
     ),
     "rhythmic": Entry(rhythmic.Config, rhythmic.make, rhythmic.PRESETS, workload="few_shot"),
+    "unprojection": Entry(
+        unprojection.Config, unprojection.make, unprojection.PRESETS, workload="faces"
+    ),
     "rhythmic_expression": Entry(
         rhythmic_expression.Config,
         rhythmic_expression.make,

@@ -80,3 +80,13 @@ def test_no_noise_and_stereo_are_refused(speech, rng):
         mix(speech, np.zeros(0), 6, rng)
     with pytest.raises(ValueError, match="noise has shape"):
         mix(speech, np.zeros((5, 2)), 6, rng)
+
+
+def test_coloured_noises_fall_with_frequency_and_are_equally_loud():
+    made = module.coloured(40_000)
+    band = lambda wave, low, high: np.square(np.abs(np.fft.rfft(wave)))[low:high].mean()
+    for power, wave in enumerate(made):
+        assert wave.dtype == np.float32 and np.sqrt(np.mean(wave**2)) == pytest.approx(0.1, 1e-4)
+        octaves = band(wave, 200, 220) / band(wave, 3200, 3520)  # sixteen times the frequency
+        assert 10 * np.log10(octaves) == pytest.approx(10 * power * np.log10(16), abs=2.5)
+    np.testing.assert_array_equal(made[1], module.coloured(40_000)[1])
