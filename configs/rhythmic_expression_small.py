@@ -17,7 +17,7 @@ def get_config():
     config.model.update(widths=(8, 16, 16, 32, 32, 64, 64), hidden=64)
     config.optim.update(gen_lr=1e-3, b1=0.9, schedule="linear", constant_part=0.4)
     config.train.update(
-        steps=1500, log_every=100, eval_every=500, sample_every=500, checkpoint_every=500
+        steps=1200, log_every=100, eval_every=500, sample_every=500, checkpoint_every=500
     )
     config.eval.update(most_clips=0)
     return config.lock()

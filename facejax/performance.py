@@ -138,8 +138,8 @@ def smoothed(values: np.ndarray, width: int, late: int = 0) -> np.ndarray:
     """
     reach = width // 2
     edges = [(reach + late, reach)] + [(0, 0)] * (values.ndim - 1)
-    mode = "reflect" if len(values) > reach + late else "edge"
-    near, frames = np.pad(values, edges, mode=mode), len(values)
+    mirrored, frames = len(values) > reach + late, len(values)
+    near = np.pad(values, edges, mode="reflect") if mirrored else np.pad(values, edges, mode="edge")
     moved = sum(weight * near[k : k + frames] for k, weight in enumerate(_hann(width)))
     return np.asarray(moved, values.dtype)
 

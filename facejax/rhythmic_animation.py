@@ -7,6 +7,7 @@ of the 3D-aware generator, or, without one, as the 3-D head in the person's colo
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -65,7 +66,6 @@ class Person(NamedTuple):
 
     clip: records.Clip  # of the reference
     known: rhythmic_drive.Reference
-    place: tuple[str, str]  # where it comes from
 
 
 class Animator:
@@ -111,7 +111,7 @@ class Animator:
         Raises:
           InputError: see `clip_maker.make_clip` and `rhythmic_drive.reference`.
         """
-        clip, place = self._clip(source, choice)
+        clip = self._clip(source, choice)
         rate, frames = self.learners.fps, self.learners.tau if whole else 0
         seen = performances.seen_in(clip, self.canonical, rate)
         if len(seen.motion) > self.learners.tau:
@@ -122,23 +122,21 @@ class Animator:
         known = rhythmic_drive.reference(
             seen, self.canonical, wave=wave, frames=frames, fps=rate, name=os.fspath(source)
         )
-        return Person(clip, known, place)
+        return Person(clip, known)
 
-    def _clip(
-        self, source: str | os.PathLike, choice: Choice
-    ) -> tuple[records.Clip, tuple[str, str]]:
+    def _clip(self, source: str | os.PathLike, choice: Choice) -> records.Clip:
+        """Returns the first tau frames, at the learners' rate, of a source: all there are."""
+        seconds = Fraction(self.learners.tau) / Fraction(self.learners.fps)
         found = drivers.find_clip(source, self._terms())
         if found is not None:
-            clip, frame, place = found
-            first, end = (0, self.learners.tau) if frame is None else (frame, frame + 1)
-            return cut(clip, first, end), place
-        place = str(Path(source).resolve()), ""
+            clip, frame, _ = found
+            if frame is not None:
+                return cut(clip, frame, frame + 1)
+            return cut(clip, 0, math.ceil(seconds * Fraction(clip.fps_num, clip.fps_den)))
         if Path(source).suffix.lower() in IMAGES:
-            return self._photo(source, choice), place
+            return self._photo(source, choice)
         maker = clip_maker.Maker(self._mesh(), self.model, self.size, choice, "")
-        end = Fraction(self.learners.tau) / Fraction(self.learners.fps)
-        clip, _ = clip_maker.make_clip(maker, source, (Path(source).stem, ""), None, end)
-        return clip, place
+        return clip_maker.make_clip(maker, source, (Path(source).stem, ""), None, seconds)[0]
 
     def _photo(self, source: str | os.PathLike, choice: Choice) -> records.Clip:
         face = read_portrait(source, self._mesh(), self.model, size=self.size, choice=choice)

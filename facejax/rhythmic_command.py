@@ -136,8 +136,8 @@ def _drive(
             rest = rhythmic_drive.at_rest(known, len(fronts))
             drive = rest._replace(fronts=fronts)
     if options.pose_from is not None:
-        other = animator.performed(options.pose_from, choice)
-        other = rhythmic_drive.from_performance(known, other, known.fps)
+        seen = animator.performed(options.pose_from, choice)
+        other = rhythmic_drive.from_performance(known, seen, known.fps)
         drive = rhythmic_drive.controlled(drive, other)
     if options.frontalize:
         still = rhythmic_drive.at_rest(known, len(drive.motion))
@@ -179,9 +179,13 @@ def _truth(
     begin = Fraction(options.start or 0).limit_denominator(1000)
     wanted = {k: begin + k / Fraction(person.known.fps) for k in moments}
     found: dict[int, np.ndarray] = {}
+    frame = None
     for time, frame in video.read_frames(source, begin, options.end):
         for number in [k for k in wanted if k not in found and wanted[k] <= time]:
             found[number] = extract(frame, person.clip.box, animator.size)
+    if frame is not None:  # sound may last a little longer than pictures
+        last = extract(frame, person.clip.box, animator.size)
+        found |= {number: last for number in wanted if number not in found}
     return found
 
 
@@ -198,7 +202,7 @@ def _with_sheet(
         if number in moments:
             row = {name: image for name, image in picture.items() if name != "shown"}
             if truth:
-                row["truth"] = truth.get(number, np.zeros_like(picture["result"]))
+                row["truth"] = truth[number]
             rows.append({f"{name} {number / fps:.2f} s": x for name, x in row.items()})
         yield picture
     enlarged = [

@@ -357,7 +357,7 @@ def to_motion(drive: Drive, model: MorphableModel, person: Reference | None = No
       model: MorphableModel.
       person: whose fit gives the identity; None: the mean of the drive's frames.
     """
-    operator = prepare_fit(model._replace(points=np.asarray(model.landmarks)[:LANDMARKS]), RIDGE)
+    operator = prepare_fit(model._replace(points=jnp.asarray(model.landmarks)[:LANDMARKS]), RIDGE)
     found = _fits(operator, drive.landmarks)
     own = found if person is None else _fits(operator, person.seen.landmarks[person.key][None])
     shut = blink(openness(drive.fronts))

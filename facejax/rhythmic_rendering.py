@@ -44,12 +44,12 @@ def generated(
     del given["reference_motion"]  # what only a loss looks at
     scale = data.size / SIDE
     landmarks = drive.landmarks[..., :2] * np.float32(scale)
-    head = rigid_motion.flip_depth(rigid_motion.resized(jnp.asarray(drive.motion), scale))
-    head = np.asarray(head)
+    motion = rigid_motion.resized(jnp.asarray(drive.motion), scale)
+    head = np.asarray(rigid_motion.flip_depth(motion))
     total = len(landmarks)
     for first in range(0, total, rows):
         number = np.minimum(np.arange(first, first + rows), total - 1)
-        matched = nearest(shot.head[chosen], head[number], data)
+        matched = nearest(np.asarray(shot.head)[chosen], head[number], data)
         inputs = {"landmarks": landmarks[number], "head": head[number], "matched": matched}
         made = jax.device_get(run.generate(given | inputs))
         for row in range(min(rows, total - first)):

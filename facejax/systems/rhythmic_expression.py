@@ -3,8 +3,9 @@
 Chen et al., ECCV 2020, sections 3.2 and A.2. A batch holds, in float32: audio [B, n], the sound
 around one frame in [-1, 1]; reference [B, K], landmark components of the person's reference face;
 target [B, K], those of the displacement from it (or, as published, of the face brought onto a
-template). Components are in pixels; inside they are multiples of their deviation, which the data
-freezes with the basis ("landmarks").
+template). Components are in pixels; inside they are multiples of the root mean square of their
+deviations, which the data freezes with the basis ("landmarks"): they keep their weights, and the
+net's outputs are of size one.
 
 The two presets differ in the loudness that the net expects. What else the published code does
 otherwise lies in the data: see configs/rhythmic_expression.py.
@@ -23,7 +24,7 @@ from facejax.nets import rhythmic_motion as nets
 from facejax.system import PyTree, System
 
 STATS = "batch_stats"
-LEAST_DEVIATION = 1e-3  # px, of a component that hardly moves
+LEAST_DEVIATION = 1e-3  # px, of components that hardly move
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Config:
     hidden: int = 256
     dropout: float = 0.2
     audio_scale: float = 1.0  # on sound in [-1, 1]; released: 32768, that of 16-bit numbers
-    standardised: bool = True  # the loss is of components as multiples of their deviation
+    scaled: bool = True  # components are multiples of their mean deviation; released: False, px
     bfloat16: bool = False  # parameters, statistics, results and losses stay float32
 
     def __post_init__(self):
@@ -57,7 +58,7 @@ def paper() -> dict[str, Any]:
 
 def released() -> dict[str, Any]:
     """Returns Config's arguments for what the published code does."""
-    return {"audio_scale": 32768.0, "standardised": False}
+    return {"audio_scale": 32768.0, "scaled": False}
 
 
 PRESETS = {"paper": paper, "released": released}
@@ -95,11 +96,12 @@ def _init_net(net: Any, key: jax.Array, inputs: tuple) -> PyTree:
     return net.init(quick, *inputs, train=False)
 
 
-def _deviations(config: Config, frozen: PyTree) -> jax.Array:
-    """What a component of 1 of the net is worth, [1, K] px."""
-    deviations = jnp.asarray(frozen["landmarks"]["deviations"])[None]
-    floored = jnp.maximum(deviations, LEAST_DEVIATION)
-    return floored if config.standardised else jnp.ones_like(floored)
+def _unit(config: Config, frozen: PyTree) -> jax.Array:
+    """What a component of 1 of the net is worth, px."""
+    if not config.scaled:
+        return jnp.ones(())
+    mean = jnp.mean(jnp.square(jnp.asarray(frozen["landmarks"]["deviations"])))
+    return jnp.maximum(jnp.sqrt(mean), LEAST_DEVIATION)
 
 
 def _discriminator_loss(dis, gen, stats, frozen, batch, key):
@@ -111,17 +113,16 @@ def _discriminator_loss(dis, gen, stats, frozen, batch, key):
 def _generator_loss(config: Config, gen, dis, stats, frozen, batch, key):
     """Mean squared error of the components."""
     del dis
-    unit = _deviations(config, frozen)
-    audio, reference = config.audio_scale * batch["audio"], batch["reference"]
+    unit = _unit(config, frozen)
     made, updated = net_of(config).apply(
         {"params": gen, STATS: stats["gen"]},
-        audio,
-        reference / jnp.broadcast_to(unit, reference.shape),
+        config.audio_scale * batch["audio"],
+        batch["reference"] / unit,
         train=True,
         mutable=[STATS],
         rngs={"dropout": key},
     )
-    due = batch["target"] / jnp.broadcast_to(unit, made.shape)
+    due = batch["target"] / unit
     terms = {"components": jnp.mean(jnp.square(made - jax.lax.stop_gradient(due)))}
     loss = losses.weighted_sum(terms, {"components": 1.0})
     return loss, ({"gen": updated[STATS], "dis": stats["dis"]}, terms)
@@ -140,11 +141,11 @@ def _generate(config: Config, gen, stats, frozen, inputs) -> dict[str, jax.Array
     Returns:
       expression [B, K] px: what `landmark_basis.with_expressions` adds to a person's face.
     """
-    unit, reference = _deviations(config, frozen), inputs["reference"]
+    unit = _unit(config, frozen)
     made: Any = net_of(config).apply(
         {"params": gen, STATS: stats["gen"]},
         config.audio_scale * inputs["audio"],
-        reference / jnp.broadcast_to(unit, reference.shape),
+        inputs["reference"] / unit,
         train=False,
     )
-    return {"expression": made * jnp.broadcast_to(unit, made.shape)}
+    return {"expression": made * unit}
