@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import flax.serialization
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -71,19 +72,46 @@ def _copy(config: ConfigDict) -> ConfigDict:
     return ConfigDict(config.to_dict())
 
 
+def pick(found: list[Variant], names: str) -> list[Variant]:
+    """Returns the variants of these folders, separated by commas; all if there are none.
+
+    Raises:
+      InputError: no such variant.
+    """
+    known = [one.folder for one in found]
+    wanted = names.split(",") if names else known
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"--only names {name!r}; there are: {', '.join(known)}")
+    return [one for one in found if one.folder in wanted]
+
+
 def ablate(
-    config: ConfigDict, out: pathlib.Path, split: str, shots: tuple[int, ...], frames: int
+    config: ConfigDict,
+    out: pathlib.Path,
+    split: str,
+    shots: tuple[int, ...],
+    frames: int,
+    only: str = "",
 ) -> str:
     """Trains, measures and writes; returns the table as text.
+
+    Args:
+      config: of the full model.
+      out: where all is written.
+      split: of the held-out people.
+      shots: K to compare.
+      frames: of each clip; 0: all.
+      only: folders of the variants, separated by commas; "": all.
 
     Raises:
       InputError: the config is of another system, or a fault in it or in the data.
     """
     if config.system != "rhythmic":
         raise InputError(f"the config is of {config.system}; ablations are those of rhythmic")
+    chosen = pick(variants(config, shots), only)
     with write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    chosen = variants(config, shots)
     for one in chosen:
         logging.info("training: %s", one.name)
         state = train.train(one.config, out / "runs" / one.folder)
@@ -97,7 +125,7 @@ def ablate(
         found, shown = measure(out / "runs" / one.folder, choice, judge, one.name)
         rows |= {name: row for name, row in found.items() if name not in rows}
         pictures = _beside(pictures, shown)
-    if config.model.shots in SHOTS:
+    if config.model.shots in SHOTS and "full" in rows:
         rows[f"K = {config.model.shots}"] = rows["full"]
     held = ablation_table.orderings(rows)
     checked = check_judge(judge, choice, settings.section(config, "data"))
@@ -160,7 +188,9 @@ def _figures(
     judge: faces.Judge, made: np.ndarray, truth: np.ndarray, said: Any
 ) -> dict[str, float]:
     ours = faces.say(judge, made)
-    errors = reconstruction.summary([reconstruction.frame_errors(made, truth)])
+    errors = reconstruction.summary(
+        [reconstruction.frame_errors(jnp.asarray(made), jnp.asarray(truth))]
+    )
     alike = np.asarray(jax.jit(ssim)(made, truth))
     distance = faces.mouth_distance(ours.landmarks, said.landmarks)
     cosine = faces.csim(ours.embedding, said.embedding)
@@ -238,6 +268,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="held-out people (default: test)")
     parser.add_argument("--shots", default="1,8,32", help="K to compare (default: 1,8,32)")
     parser.add_argument("--frames", type=int, default=16, help="of each clip; 0: all (default: 16)")
+    parser.add_argument(
+        "--only", default="", metavar="A,B", help="variants, by their folders (default: all)"
+    )
     parser.set_defaults(overrides=[])
 
 
@@ -250,6 +283,6 @@ def run(args: argparse.Namespace) -> int:
     config = settings.load_config(args.config, args.overrides)
     runs.use_compile_cache()
     out = check_parent(args.out)
-    text = ablate(config, out, args.split, shots, args.frames)
+    text = ablate(config, out, args.split, shots, args.frames, args.only)
     sys.stdout.write(f"{text}{out / 'table.json'} {out / 'sheet.png'}\n")
     return 0

@@ -7,7 +7,7 @@ projected face is: `warped_projection` and `projection`, against the frame cropp
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -152,7 +152,7 @@ def panels(
     return {label: pipeline.resize(image, side) for label, image in pictures.items()}
 
 
-def _tile(images: Sequence[np.ndarray]) -> np.ndarray:
+def _tile(images: np.ndarray) -> np.ndarray:
     """One picture, or four in a square."""
     if len(images) < SHOWN_REFERENCES:
         return images[0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from facejax import ablate, ablation_table, cli, settings
+from facejax.errors import InputError
 from tests.data import fake
 
 
@@ -35,6 +36,14 @@ def test_each_ablation_is_the_full_model_with_its_own_change(tmp_path):
         "data.references: 2 -> 32", "model.shots: 2 -> 32",
     ]  # fmt: skip
     assert len({one.folder for one in found.values()}) == len(found)
+
+
+def test_variants_are_picked_by_their_folders(tmp_path):
+    found = ablate.variants(config(tmp_path), (1, 2))
+    assert [one.name for one in ablate.pick(found, "baseline,shots-1")] == ["baseline", "K = 1"]
+    assert len(ablate.pick(found, "")) == len(found)
+    with pytest.raises(InputError, match="--only names 'half'; there are: full, "):
+        ablate.pick(found, "half")
 
 
 def test_orderings_are_those_of_the_paper_and_a_copy_of_it_holds_them_all():

@@ -65,7 +65,7 @@ def train(
         image = image + NOISE * jax.random.normal(key, image.shape)
 
         def loss(params: Any) -> jax.Array:
-            said = net.apply({"params": params}, image)
+            said: Any = net.apply({"params": params}, image)
             entropy = optax.softmax_cross_entropy_with_integer_labels(said.logits, who)
             return jnp.mean(entropy) + LANDMARK_GAIN * jnp.mean((said.landmarks - points) ** 2)
 
@@ -95,7 +95,7 @@ def say(judge: Judge, images: np.ndarray) -> Judged:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(net: FaceJudge, params: Any, images: jax.Array) -> Judged:
+def _apply(net: FaceJudge, params: Any, images: jax.Array) -> Any:
     return net.apply({"params": params}, images)
 
 

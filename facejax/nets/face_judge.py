@@ -5,7 +5,7 @@ cosine of embeddings, as the face recognition nets that CSIM is usually measured
 softmax, Wang et al. 2017, arXiv:1704.06369).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,9 +20,9 @@ SCALE = 16.0  # of the cosines, as logits
 class Judged(NamedTuple):
     """What the net says of B images."""
 
-    embedding: jax.Array  # [B, D] of length 1
-    landmarks: jax.Array  # [B, 68, 2] as shares of the image's sides
-    logits: jax.Array  # [B, N] of the people it was trained on
+    embedding: Any  # [B, D] of length 1
+    landmarks: Any  # [B, 68, 2] as shares of the image's sides
+    logits: Any  # [B, N] of the people it was trained on
 
 
 class FaceJudge(nn.Module):

@@ -6,6 +6,7 @@ each map: that of the landmarks, with weights that the references gave, and thos
 images, with learned weights.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -76,11 +77,8 @@ class Composition(NamedTuple):
 
 def summed(x: jax.Array, pairs: Sequence[Pair], activation: Activation) -> jax.Array:
     """The sum of what each makes of x: the paper's."""
-    total = None
-    for gamma, beta in pairs:
-        term = activation(x * (1 + gamma) + beta)
-        total = term if total is None else total + term
-    return total
+    terms = [activation(x * (1 + gamma) + beta) for gamma, beta in pairs]
+    return functools.reduce(jnp.add, terms)
 
 
 def averaged(x: jax.Array, pairs: Sequence[Pair], activation: Activation) -> jax.Array:
@@ -238,7 +236,7 @@ class Decoder(nn.Module):
             Level(width, self.composition, self.conv, self.norm, self.dtype, name=f"level_{i}")
             for i, width in enumerate(self.widths)
         ]
-        doubled = [blocks.repeat_pixels] * (last + 1)
+        doubled: list[Callable] = [blocks.repeat_pixels] * (last + 1)
         if self.transposed:
             doubled = [
                 doubling(width, self.dtype, f"double_{i}") for i, width in enumerate(self.widths)

@@ -186,10 +186,10 @@ def _warp_terms(config: Config, frozen, inputs, output: rhythmic.Output, batch):
         "matched": (output.matched, target),
         "projection": (output.projection, cropped_to(target, inputs.projection)),
     }
-    warped = {name: pair for name, pair in pairs.items() if pair[0] is not None}
-    due = flow_targets(config, frozen, batch) if config.flow_target == "mesh" and warped else {}
-    for name, (found, image) in warped.items():
-        if config.use_warp:
+    seen = any(found is not None for found, _ in pairs.values())
+    due = flow_targets(config, frozen, batch) if config.flow_target == "mesh" and seen else {}
+    for name, (found, image) in pairs.items():
+        if config.use_warp and found is not None:
             table[f"warp_{name}"] = (config.lambda_warp, losses.l1(found.image, image))
             if name in due:
                 flow, weight = due[name]

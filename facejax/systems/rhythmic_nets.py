@@ -42,9 +42,8 @@ def build(config: Config) -> Nets:
 
 def _generator(config: Config, dtype) -> rhythmic.Generator:
     widths = pyramid(config.width, config.downs, config.most_width)
-    conv = functools.partial(blocks.PlainConv, dtype=dtype, kernel_init=blocks.uniform)
-    if config.spectral:
-        conv = functools.partial(blocks.SpectralConv, dtype=dtype)
+    kind: type[nn.Module] = blocks.SpectralConv if config.spectral else blocks.PlainConv
+    conv = functools.partial(kind, dtype=dtype, kernel_init=blocks.uniform)
     norm = norms.BatchNorm if config.norm == "batch" else norms.InstanceNorm
     climb = transposed_pointwise if config.sketch_holes else repeated_pointwise
     linear = config.compose == "linear"
