@@ -114,7 +114,7 @@ def test_without_a_face_run_the_head_moves_and_the_face_stays(place, tmp_path, c
         (["--initial-pose", "0,0,0,0,0,-5"], "z, the distance, is above 0"),
         (["--initial-pose", "nan,0,0,0,0,900"], "--initial-pose is 'nan,0,0,0,0,900'"),
         (["--mesh", "talk.fbx"], "--mesh is talk.fbx; due: a name ending in .glb"),
-        (["--plot", "pose.txt"], "--plot is pose.txt; due: an image, as pose.png"),
+        (["--plot", "pose.txt"], "--plot is pose.txt; due: an image, as plot.png"),
         (["--plot", "nowhere/pose.png"], "no folder"),
         (["--speaker", "zoe"], "speaker 'zoe' is unknown to the run; it knows: ann, bob"),
         (["--system", "facial"], "--system is facial, but the run given is one of posegan"),
