@@ -41,6 +41,8 @@ SHOTS = (1, 8, 32)
 JUDGE = "judge.msgpack"
 JUDGE_FRAMES = 24  # of each training clip, evenly spaced
 SHEET_ROWS, SHEET_SIDE = 6, 96
+COPY = "copy of "  # begins the names of the baselines
+KEY_COPY, MATCHED_COPY = COPY + "the key frame", COPY + "the matched reference"
 ROWS = 8  # frames made at a time
 
 
@@ -127,6 +129,7 @@ def ablate(
         pictures = _beside(pictures, shown)
     if config.model.shots in SHOTS and "full" in rows:
         rows[f"K = {config.model.shots}"] = rows["full"]
+    rows = {name: rows[name] for name in sorted(rows, key=lambda name: name.startswith(COPY))}
     held = ablation_table.orderings(rows)
     checked = check_judge(judge, choice, settings.section(config, "data"))
     report = {"steps": config.train.steps, "judge": checked, "rows": rows, "orderings": held}
@@ -155,14 +158,14 @@ def measure(
     """
     run = runs.load(workdir)
     data = settings.section(run.config, "data")
-    shown: dict[str, list[np.ndarray]] = {name: [], "copy of the key frame": [], "truth": []}
+    shown: dict[str, list[np.ndarray]] = {name: [], KEY_COPY: [], "truth": []}
     pictures: list[dict[str, np.ndarray]] = []
     for inputs, target, count in _batches(few_shot_judge.FewShotTasks(choice, data), data, name):
         outputs = jax.device_get(run.generate(inputs))
         still = np.broadcast_to(inputs["key_frame"]["image"], target.shape)
-        made = {name: outputs["image"], "copy of the key frame": still, "truth": target}
+        made = {name: outputs["image"], KEY_COPY: still, "truth": target}
         if "matched" in outputs:
-            made["copy of the matched reference"] = outputs["matched"]
+            made[MATCHED_COPY] = outputs["matched"]
         for label, images in made.items():
             shown.setdefault(label, []).append(images[:count])
         pictures.append({label: images[0] for label, images in made.items()})
@@ -205,13 +208,13 @@ def _picture(image: np.ndarray) -> np.ndarray:
 def _beside(
     rows: list[dict[str, np.ndarray]], new: list[dict[str, np.ndarray]]
 ) -> list[dict[str, np.ndarray]]:
-    """Puts each new column beside those there are, the true frame last."""
+    """Puts each new column beside those there are: copies first, the true frame last."""
     rows = rows or [{} for _ in new]
     merged = []
     for row, more in zip(rows, new, strict=True):
-        both = row | {label: image for label, image in more.items() if label not in row}
-        both["truth"] = both.pop("truth")
-        merged.append(both)
+        both = more | row  # what both have shows the same
+        last = {"truth": 2} | {label: 0 for label in both if label.startswith(COPY)}
+        merged.append({k: both[k] for k in sorted(both, key=lambda k: last.get(k, 1))})
     return merged
 
 

@@ -10,7 +10,7 @@ from tests import fake_headgan
 SMALL = {
     "shots": 2, "width": 2, "most_width": 4, "downs": 2, "adaptive_levels": 1, "compose_levels": 2,
     "flow_width": 2, "flow_downs": 1, "flow_residuals": 1, "dis_width": 2, "dis_layers": 2,
-    "dis_scales": 1,
+    "dis_scales": 1, "spectral": False,
 }  # fmt: skip
 
 
