@@ -157,13 +157,17 @@ def test_other_numbers_of_landmarks_are_refused():
         draw_landmarks(jnp.zeros((2, 69, 2)), HEIGHT, WIDTH)
 
 
-def test_white_strokes_cover_what_the_coloured_ones_cover():
+def test_white_strokes_cover_what_each_coloured_one_covers_alone():
     rng = np.random.default_rng(3)
-    points = jnp.asarray(rng.uniform(2, 30, (2, 68, 2)).astype(np.float32))
-    points = points.at[1, 5].set(jnp.nan)
-    white, colored = draw_strokes(points, 32, 40), draw_landmarks(points, 32, 40)
-    assert white.shape == (2, 32, 40, 1)
-    np.testing.assert_array_equal(white[..., 0] > 0, np.asarray(colored).max(-1) > 0)
-    # Where only one stroke lies, both cover the pixel alike; of several the nearest counts.
-    assert bool(jnp.all(white[..., 0] <= colored.max(-1) + 1e-6))
-    assert float(jnp.mean(jnp.abs(white[..., 0] - colored.max(-1)))) < 0.05
+    points = rng.uniform(2, 30, (2, 68, 2)).astype(np.float32)
+    points[1, 5] = np.nan
+    white = draw_strokes(jnp.asarray(points), 32, 40)
+    assert white.shape == (2, 32, 40, 1) and 0.1 < np.mean(white > 0) < 0.9
+    due = np.zeros((2, 32, 40))
+    for part in PARTS:
+        if part.last < 68:
+            alone = np.full_like(points, np.nan)
+            alone[:, part.first : part.last + 1] = points[:, part.first : part.last + 1]
+            shown = np.asarray(draw_landmarks(jnp.asarray(alone), 32, 40)).max(-1)
+            due = np.maximum(due, shown / max(part.color))
+    np.testing.assert_allclose(white[..., 0], due, atol=1e-5)
