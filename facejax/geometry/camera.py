@@ -76,9 +76,8 @@ def fit_affine(
     weights = similarity.normalized_weights(weights, points)
     base, points = similarity.rows(points, weights)
     image_base, image_points = similarity.rows(image_points, weights)
-    both = jnp.concatenate([points, image_points], axis=-2)
-    both = similarity.covariance(points, both, weights)
-    gram, correlation = both[..., :3], both[..., 3:]
+    gram = similarity.covariance(points, points, weights)
+    correlation = similarity.covariance(points, image_points, weights)
     extent = jnp.trace(gram, axis1=-2, axis2=-1)[..., None, None]
     extent = jnp.where(extent > 0, extent, 1.0)
     system = gram / extent + RIDGE * jnp.broadcast_to(jnp.eye(3, dtype=gram.dtype), gram.shape)

@@ -119,6 +119,17 @@ def test_dense_points_reproject_within_a_five_thousandth_of_a_pixel(camera, offs
     np.testing.assert_allclose(found.scale, camera.scale, rtol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [(), (1,)])
+def test_one_frame_of_dense_points_compiled_by_itself_is_as_exact(batch):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(53_215, 3)) * 60 + [5, -20, 800]
+    image = 1.3 * points @ np.linalg.qr(rng.normal(size=(3, 3)))[0] + [30, 5, -9]
+    pair = (np.float32(array).reshape(*batch, -1, 3) for array in (points, image))
+    affine = np.float64(jax.jit(fit_affine)(*pair)).reshape(3, 4)
+    error = points @ affine[:, :3].T + affine[:, 3] - image
+    assert np.abs(error).max() <= 2e-4
+
+
 def test_points_without_weight_may_hold_anything():
     rng = np.random.default_rng(4)
     points, image = rng.normal(size=(2, 9, 3)).astype(np.float32)
