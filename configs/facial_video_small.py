@@ -2,18 +2,18 @@ r"""FACIAL's rendering to video at 64 px (or 128), narrow enough to train on a C
 
 One person of the embedded data set, the last fifth held out:
 
-  facejax data synthetic --out one --identities 1 --held-out 1 --frames 500 --seed 3
+  facejax data synthetic --out one --size 64 --identities 1 --held-out 1 --frames 400
   facejax train --config configs/facial_video_small.py --config.data.path=one --workdir WORKDIR \
       --config.data.span=0,0.8 --config.eval.split=train --config.eval.span=0.8,1
   facejax evaluate --workdir WORKDIR --data one --split train --span 0.8,1
 
-gives, over 99 held-out frames of 64 px, after 1500 steps (five minutes of one core):
+gives, over 79 held-out frames of 64 px, after 1500 steps (six minutes of one core):
 
                               all pixels            where the face is
                               L1      PSNR          L1      PSNR
-  result                      6.12    27.00 dB      6.01    28.90 dB
-  bare render, black behind   74.06    8.09 dB      6.65    27.77 dB
-  copying the reference       16.31   19.01 dB      21.86   18.21 dB
+  result                      4.28    26.59 dB      4.19    29.70 dB
+  bare render, black behind   86.49    7.22 dB      4.71    28.42 dB
+  copying the reference       18.35   15.80 dB      20.60   17.04 dB
 
 Head, hair, shoulders and blinks follow; teeth and irises are still soft. 128 px:
 `--config configs/facial_video_small.py:128`. One's own footage: `facejax preprocess speaker.mp4
