@@ -18,7 +18,8 @@ discriminators on. One person, beginning with a trained generator, on the refere
       --config.pretrained=WORKDIR --config.data.targets=references --config.data.clips=NAME \
       --config.train.steps=70
 
-Hardware: two CPU cores.
+Hardware: two CPU cores. To expect after 400 steps, on people never trained on: PSNR 21.9 dB,
+1.0 above showing the matched reference; README has the ablations'.
 """
 
 from facejax.settings import default_config
