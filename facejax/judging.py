@@ -4,7 +4,7 @@ What is made of a clip, and from what, is the workload's: see `measure`.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -131,6 +131,22 @@ def summary_line(report: dict[str, Any], kinds: Sequence[str] = ("model", "warpe
     names = [name for name in kinds if name in report]
     figures = [f"{n}: L1 {report[n]['l1']:.2f} PSNR {report[n]['psnr']:.2f} dB" for n in names]
     return f"{report['clip_count']} clips, {report['frame_count']} frames. " + "; ".join(figures)
+
+
+def figures_line(report: dict[str, Any], kinds: Sequence[str], formats: Mapping[str, str]) -> str:
+    """Returns in one line those figures of those kinds that a report has.
+
+    Args:
+      report: of a judge: kind -> {figure: number}, clip_count and frame_count.
+      kinds: of whom, in this order.
+      formats: figure -> how it is told, as "{:.2f} mm", in this order.
+    """
+    parts = []
+    for kind in kinds:
+        if kind in report:
+            told = [t.format(report[kind][n]) for n, t in formats.items() if n in report[kind]]
+            parts.append(f"{kind}: {', '.join(told)}")
+    return f"{report['clip_count']} clips, {report['frame_count']} frames. {'; '.join(parts)}"
 
 
 def thin(items: Sequence, most: int) -> list:

@@ -12,6 +12,7 @@ beats, which are to be near the truth's; nods, the correlation of quick pitch wi
 variety among seeds. `seeds_mean` has the figures of the seeds' mean.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from facejax import held_out_speech as held_out
 from facejax import plots, pose_motion, rollout, sheets, speakers
 from facejax.data import records, sequences
 from facejax.held_out_speech import Stretch
-from facejax.judging import thin
+from facejax.judging import figures_line, thin
 from facejax.metrics import attributes, head_motion
 from facejax.progress import progress
 from facejax.system import PyTree, System
@@ -174,15 +175,6 @@ def _plots(stretch: Stretch, motions: dict[str, np.ndarray]) -> np.ndarray:
     return sheets.grid(rows, columns=1, title=stretch.name)
 
 
-def summary_line(report: dict[str, Any]) -> str:
-    """Returns the figures of a report in one line."""
-    parts = []
-    for kind in KINDS:
-        figures = [text.format(report[kind][name]) for name, text in SHORT.items()]
-        parts.append(f"{kind}: {', '.join(figures)}")
-    return f"{report['clip_count']} clips, {report['frame_count']} frames. {'; '.join(parts)}"
-
-
 def rank(report: dict[str, Any]) -> float:
     """Returns the figure that chooses the best checkpoint: larger is better."""
     return -(report["model"]["score"] + report["model"]["score_change"])
@@ -194,7 +186,7 @@ WORKLOAD = Workload(
     spec=sequences.batch_spec,
     judge=judge,
     rank=rank,
-    summary=summary_line,
+    summary=functools.partial(figures_line, kinds=KINDS, formats=SHORT),
     keeps=("speakers",),
     needs_model=False,
     splits=sequences.splits,

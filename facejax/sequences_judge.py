@@ -18,6 +18,7 @@ from facejax import held_out_speech as held_out
 from facejax import plots, rollout, sheets
 from facejax.data import records, sequences
 from facejax.held_out_speech import Stretch
+from facejax.judging import figures_line
 from facejax.metrics import attributes as metrics
 from facejax.progress import progress
 from facejax.system import PyTree, System
@@ -151,16 +152,6 @@ def _sheet(shown: Sequence[list[np.ndarray]]) -> np.ndarray:
     return sheets.grid([image for column in shown for image in column], columns=len(shown))
 
 
-def summary_line(report: dict[str, Any]) -> str:
-    """Returns the figures of a report in one line."""
-    parts = []
-    for kind in ("model", *BASELINES):
-        if kind in report:
-            figures = [t.format(report[kind][n]) for n, t in SHORT.items() if n in report[kind]]
-            parts.append(f"{kind}: {', '.join(figures)}")
-    return f"{report['clip_count']} clips, {report['frame_count']} frames. {'; '.join(parts)}"
-
-
 def rank(report: dict[str, Any]) -> float:
     """Returns the figure that chooses the best checkpoint: larger is better."""
     return -report["model"].get("mouth", report["model"]["expression"])
@@ -172,7 +163,7 @@ WORKLOAD = Workload(
     spec=sequences.batch_spec,
     judge=judge,
     rank=rank,
-    summary=summary_line,
+    summary=functools.partial(figures_line, kinds=("model", *BASELINES), formats=SHORT),
     keeps=("speakers",),
     needs_model=False,
     splits=sequences.splits,

@@ -18,7 +18,7 @@ from facejax import held_out_speech as held_out
 from facejax import plots, shape_motion, sheets, speakers
 from facejax.data import records, sequences
 from facejax.held_out_speech import Stretch
-from facejax.judging import thin
+from facejax.judging import figures_line, thin
 from facejax.metrics import attributes
 from facejax.metrics.vertices import vertex_errors
 from facejax.progress import progress
@@ -143,16 +143,6 @@ def _plot(stretch: Stretch, shapes: dict[str, Shape], model: Any) -> np.ndarray:
     return plots.lines(lines, title=f"{stretch.name} {title}", fps=stretch.fps, size=(140, 840))
 
 
-def summary_line(report: dict[str, Any]) -> str:
-    """Returns the figures of a report in one line."""
-    parts = []
-    for kind in ("model", *BASELINES):
-        if kind in report:
-            figures = [t.format(report[kind][n]) for n, t in SHORT.items() if n in report[kind]]
-            parts.append(f"{kind}: {', '.join(figures)}")
-    return f"{report['clip_count']} clips, {report['frame_count']} frames. {'; '.join(parts)}"
-
-
 def rank(report: dict[str, Any]) -> float:
     """Returns the figure that chooses the best checkpoint: larger is better."""
     return -report["model"].get("vertices", report["model"]["expression"])
@@ -164,7 +154,7 @@ WORKLOAD = Workload(
     spec=sequences.batch_spec,
     judge=judge,
     rank=rank,
-    summary=summary_line,
+    summary=functools.partial(figures_line, kinds=("model", *BASELINES), formats=SHORT),
     keeps=("speakers",),
     needs_model=False,
     splits=sequences.splits,

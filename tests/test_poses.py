@@ -200,7 +200,7 @@ def test_poses_rank_by_their_proper_scores_and_are_said_in_one_line(pose_report)
     report, sheet = pose_report
     model = report["model"]
     assert poses_judge.rank(report) == -(model["score"] + model["score_change"])
-    line = poses_judge.summary_line(report)
+    line = poses_judge.WORKLOAD.summary(report)
     assert "\n" not in line and all(kind in line for kind in poses_judge.KINDS)
     assert sheet.dtype == np.uint8 and sheet.shape[1] > 2 * 420
 
@@ -228,7 +228,7 @@ def test_errors_of_faces_are_distances_of_vertices(face_run, folder):
     assert report["mean_face"]["vertices"] == pytest.approx(np.concatenate(due).mean(), rel=1e-2)
     assert report["nearest_neighbour"]["expression"] > 0
     assert shapes_judge.rank(report) == -report["model"]["vertices"]
-    line = shapes_judge.summary_line(report)
+    line = shapes_judge.WORKLOAD.summary(report)
     assert "\n" not in line and "mean_face: vertices" in line and sheet.dtype == np.uint8
 
 

@@ -162,7 +162,7 @@ def test_another_frame_rate_is_judged_at_the_runs(tmp_path, data, system):
 def test_figures_rank_by_the_mouth_and_are_said_in_one_line(report):
     assert sequences_judge.rank(report) == -report["model"]["mouth"]
     assert sequences_judge.rank({"model": {"expression": 0.25}}) == -0.25
-    line = sequences_judge.summary_line(report)
+    line = sequences_judge.WORKLOAD.summary(report)
     assert "\n" not in line and line.startswith("2 clips, 50 frames. model: expression ")
     assert all(name in line for name in ("person_mean", "nearest_neighbour", "mm", "deg"))
 
