@@ -120,7 +120,8 @@ def _compile(
 
 def _report(setup: Setup, reporter: reporting.Reporter, done: int, terms: dict[str, float]) -> None:
     """Writes the mean terms since the last report, the speed and the memory."""
-    figures = terms | {"images_per_second": terms["steps_per_second"] * setup.source.config.batch}
+    images = getattr(setup.source.config, "images", setup.source.config.batch)  # of a step
+    figures = terms | {"images_per_second": terms["steps_per_second"] * images}
     memory = setup.mesh.local_devices[0].memory_stats() or {}
     if "peak_bytes_in_use" in memory:
         figures["peak_gigabytes"] = memory["peak_bytes_in_use"] / 1e9

@@ -1,5 +1,6 @@
 """What a benchmark is made of: sections of rows, each a contest between facejax and other ways."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -62,16 +63,15 @@ def measure(row: Row, effort: Effort) -> Result:
 def figures(contest: Contest, times: Mapping[str, Times]) -> dict[str, float]:
     """Returns every figure that a goal may be set on.
 
-    "A / B" is the time a frame of A over that of B, where A or B is the contest's first contender;
+    "A / B" is the time a frame of A over that of B, for any two contenders;
     "ms", "frames/s", "compile s", "temp MB" and "temp MB a frame" are those of the first.
     """
-    ours, *others = contest.contenders
+    ours = next(iter(contest.contenders))
     frame = {name: times[name].median / one.frames for name, one in contest.contenders.items()}
     first = contest.contenders[ours]
     found = {"ms": 1e3 * times[ours].median, "frames/s": 1 / frame[ours]}
-    for other in others:
-        found[f"{ours} / {other}"] = frame[ours] / frame[other]
-        found[f"{other} / {ours}"] = frame[other] / frame[ours]
+    for one, other in itertools.permutations(frame, 2):
+        found[f"{one} / {other}"] = frame[one] / frame[other]
     if first.compile_seconds is not None:
         found["compile s"] = first.compile_seconds
     if first.temp_bytes is not None:

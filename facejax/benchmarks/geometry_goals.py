@@ -8,6 +8,7 @@ from facejax.benchmarks.cases import LARGE_MESH, REFERENCE, Case
 from facejax.benchmarks.compare import OURS
 from facejax.benchmarks.goals import Goal, at_least, at_most
 
+UNREFINED = "unrefined"  # the fit that solves its normal equations once
 TEMP_MB = 16  # whatever the batch on a CPU, a frame on an accelerator
 COMPILE_IDS, COMPILE_RENDER = 2.5, 6  # s
 
@@ -92,20 +93,27 @@ def affine(points: int) -> list[Goal]:
     return [at_most("reprojection px", 2e-4)] if points > 50_000 else []
 
 
-def coefficients(batch: int, platform: str) -> list[Goal]:
-    """Dense coefficients of a fixed basis."""
+def coefficients(points: int, batch: int, platform: str) -> list[Goal]:
+    """Dense coefficients of a fixed basis.
+
+    A basis of 5,000 points stays in the cache, where NumPy's product of one frame already runs at a
+    third of the processor's peak: no factor is asked for there.
+    """
     found = [at_most("coefficient error", 1e-5)]
-    speed = {1: 0.85, 64: 8.0}.get(batch)
+    speed = {1: 0.85, 64: 8.0 if points > 5000 else None}.get(batch)
     if platform == "cpu" and speed:
         found.append(at_least(f"NumPy / {OURS}", speed))
     return found
 
 
 def projected(points: int, batch: int, platform: str) -> list[Goal]:
-    """Coefficients seen through a camera of each frame's own."""
+    """Coefficients seen through a camera of each frame's own.
+
+    SciPy solves once, so the speed is that of the fit that is not refined.
+    """
     found = [at_most("coefficient error", 1e-5)]
     if platform == "cpu" and batch == 64:
-        found.append(at_least(f"SciPy / {OURS}", 20 if points <= 5000 else 60))
+        found.append(at_least(f"SciPy / {UNREFINED}", 20 if points <= 5000 else 60))
     return found
 
 

@@ -1,8 +1,9 @@
-"""K references, one target: what Rhythmic Head Motion's generator reads of a data folder.
+"""K references and their targets: what Rhythmic Head Motion's generator reads of a data folder.
 
 The first tau frames of a clip are its reference video: K of them are drawn as references, the most
 frontal one is the key frame, and the target is one of the frames that follow. An epoch visits every
-target once; order and draws follow from (seed, step) alone.
+target once; order and draws follow from (seed, step) alone. Several targets of a clip may share its
+references, whose features are then made once for all of them.
 """
 
 import dataclasses
@@ -34,7 +35,8 @@ class Config:
 
     path: str  # data folder
     split: str = "train"
-    batch: int = 8  # over all devices and hosts, B
+    batch: int = 8  # clips over all devices and hosts, R
+    per_clip: int = 1  # targets of each, which share its references; a batch has B = R per_clip
     size: int = 256  # px, S
     references: int = 8  # K
     tau: int = 64  # frames of the reference video, at the beginning of the span
@@ -51,7 +53,7 @@ class Config:
             if getattr(self, name) not in known:
                 due = " or ".join(known)
                 raise InputError(f"data.{name} is {getattr(self, name)!r}; due: {due}")
-        for name in ("batch", "size", "references", "tau", "cache"):
+        for name in ("batch", "per_clip", "size", "references", "tau", "cache"):
             if getattr(self, name) < 1:
                 raise InputError(f"data.{name} is {getattr(self, name)}; due: 1 or more")
         for name in ("worst", "tau_part"):
@@ -63,6 +65,11 @@ class Config:
                 "many frames in the reference video; raise tau or lower references"
             )
         pipeline.check_span(self.span)
+
+    @property
+    def images(self) -> int:
+        """Targets of a batch, B."""
+        return self.batch * self.per_clip
 
 
 class Shot(NamedTuple):
@@ -213,27 +220,39 @@ class FewShots:
         return {"morphable": self._clips.model}
 
     def load(self, step: int) -> dict[str, Any]:
-        """Returns this host's rows of the batch of `step`, float32: see `systems.rhythmic`."""
+        """Returns this host's rows of the batch of `step`, float32: see `systems.rhythmic`.
+
+        The targets are in order of their clips.
+        """
         draw = self.plan.draw(step)
         rows = []
         for number in range(*self._rows.indices(len(draw.clip))):
             place = int(draw.clip[number])
             rng = np.random.default_rng([self._seed, 2, step, number])
-            rows.append(self._row(place, int(draw.frames[number, 0]), rng))
-        return batches.stack(rows)
+            rows.append(self._rows_of(place, int(draw.frames[number, 0]), rng))
+        given, targets = zip(*rows, strict=True)
+        return batches.stack(given) | batches.stack([one for some in targets for one in some])
 
-    def _row(self, place: int, frame: int, rng: np.random.Generator) -> dict[str, Any]:
+    def _rows_of(self, place: int, frame: int, rng: np.random.Generator) -> tuple[dict, list[dict]]:
+        """Returns one clip's references, and its targets: `frame`, then others at random."""
         config, shot, (first, end) = self.config, self._shot(place), self._targets[place]
-        target = first + schedule.nearest_valid(shot.valid[first:end], frame - first)
+        frames = [frame, *rng.integers(first, end, config.per_clip - 1)]
+        near = functools.partial(schedule.nearest_valid, shot.valid[first:end])
+        targets = [first + near(int(frame) - first) for frame in frames]
         pool = shot.references
-        if len(pool) > config.references:
-            pool = pool[pool != target]  # of a reference video that is trained on
+        if len(set(pool) - set(targets)) >= config.references:
+            pool = pool[~np.isin(pool, targets)]  # of a reference video that is trained on
         chosen = np.sort(rng.choice(pool, config.references, replace=False))
-        cost = costs(shot, chosen, target, config)
-        badly = rng.random() < config.worst
+        given = reference_part(shot, chosen, config.size)
+        return given, [self._target(shot, chosen, target, rng) for target in targets]
+
+    def _target(
+        self, shot: Shot, chosen: np.ndarray, target: int, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        cost = costs(shot, chosen, target, self.config)
+        badly = rng.random() < self.config.worst
         matched = int(np.argmax(cost)) if badly else int(rng.integers(len(cost)))
-        row = reference_part(shot, chosen, config.size) | target_part(shot, target, config.size)
-        return row | {"matched": np.asarray(matched)}
+        return target_part(shot, target, self.config.size) | {"matched": np.asarray(matched)}
 
     def iterate(self, first: int, end: int, threads: int = 4) -> Iterator[dict[str, Any]]:
         """Yields the batches of steps first, ..., end - 1: `batches.ahead`."""
@@ -246,12 +265,14 @@ def _target_range(first: int, end: int, config: Config) -> tuple[int, int]:
 
 
 def batch_spec(data: Config, given: dict[str, PyTree], rows: int = 1) -> PyTree:
-    """Returns the shapes of a batch of `rows` rows (`FewShots.load`)."""
+    """Returns the shapes of a batch of `rows` clips (`FewShots.load`)."""
     model, size, count = given["morphable"], data.size, data.references
     identity, expression = len(model.identity_basis), len(model.expression_basis)
 
-    def leaf(*shape: int) -> jax.ShapeDtypeStruct:
+    def leaf(*shape: int, rows: int = rows) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((rows, *shape), jnp.float32)
+
+    due = functools.partial(leaf, rows=rows * data.per_clip)
 
     return {
         "references": leaf(count, size, size, 3),
@@ -264,9 +285,9 @@ def batch_spec(data: Config, given: dict[str, PyTree], rows: int = 1) -> PyTree:
             "pose": leaf(6),
             "head": leaf(6),
         },
-        "target": leaf(size, size, 3),
-        "landmarks": leaf(LANDMARKS, 2),
-        "target_motion": {"expression": leaf(expression), "pose": leaf(6)},
-        "head": leaf(6),
-        "matched": leaf(),
+        "target": due(size, size, 3),
+        "landmarks": due(LANDMARKS, 2),
+        "target_motion": {"expression": due(expression), "pose": due(6)},
+        "head": due(6),
+        "matched": due(),
     }

@@ -117,6 +117,8 @@ def fit_coefficients_projected(
     image_points: jax.Array,
     ridge: jax.Array | float,
     weights: jax.Array | None = None,
+    *,
+    refinements: int = 1,
 ) -> jax.Array:
     """Returns the c, [..., K], whose points are seen nearest to the image points, frame by frame.
 
@@ -130,13 +132,17 @@ def fit_coefficients_projected(
       image_points: [..., N, 2] pixels, of the same batch axes.
       ridge: scalar > 0, in square pixels: one view leaves depth to the ridge.
       weights: [..., N] >= 0; none means 1. A point of weight 0 may hold anything.
+      refinements: of the solution, each solving anew for what the points still lack. With none
+        coefficients of dense points are good to some 1e-4 of the largest, in less than half the
+        time; with one, to some 1e-5.
     """
     checks.shapes(
         mean=(basis.mean, "N 3"), image_points=(image_points, "... N 2"), camera=(camera, "... 2 4")
     )
     linear, shift = camera[..., :3], camera[..., None, :, 3]
     mean = jnp.broadcast_to(basis.mean, (*image_points.shape[:-1], 3))
-    return _fit(basis, linear, image_points - (see(linear, mean) + shift), ridge, weights)
+    rest = image_points - (see(linear, mean) + shift)
+    return _fit(basis, linear, rest, ridge, weights, refinements)
 
 
 def principal_coefficients(
@@ -213,11 +219,12 @@ def _fit(
     rest: jax.Array,
     ridge: jax.Array | float,
     weights: jax.Array | None,
+    refinements: int = 1,
 ) -> jax.Array:
     """The c, [..., K], with the least sum_n weight_n |rest_n - linear @ offset_n|^2 + ridge |c|^2.
 
-    Solved twice, the second time for what the first leaves of the points themselves: normal
-    equations in float32 are good for four or five digits.
+    Refined by solving for what is left of the points themselves: normal equations in float32 are
+    good for four digits.
     """
     if weights is not None:
         checks.shapes(rest=(rest, "... N D"), weights=(weights, "... N"))
@@ -231,6 +238,7 @@ def _fit(
         return along_rows(basis, see(jnp.swapaxes(linear, -1, -2), weighted))[..., None]
 
     principal = solve(slope(rest))
-    left = rest - see(linear, offsets(basis, principal[..., 0]))
-    principal = (principal + solve(slope(left) - ridge * principal))[..., 0]
-    return jnp.matmul(principal, basis.axes.T, precision="highest")
+    for _ in range(refinements):
+        left = rest - see(linear, offsets(basis, principal[..., 0]))
+        principal = principal + solve(slope(left) - ridge * principal)
+    return jnp.matmul(principal[..., 0], basis.axes.T, precision="highest")

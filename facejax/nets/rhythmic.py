@@ -19,7 +19,7 @@ from facejax.nets.rhythmic_fusion import Fusion
 
 
 class Inputs(NamedTuple):
-    """What the generator sees. Images in [-1, 1], sketches of landmarks in [0, 1]; R = B or 1."""
+    """What the generator sees. Images in [-1, 1], sketches of landmarks in [0, 1]; R divides B."""
 
     references: jax.Array  # [R, K, H, W, 3]
     reference_sketches: jax.Array  # [R, K, H, W, 1]

@@ -48,6 +48,11 @@ class SketchEncoder(nn.Module):
         return x
 
 
+def for_targets(x: jax.Array, count: int) -> jax.Array:
+    """Repeats rows [R, ...] of clips for their targets, in order of the clips: [count, ...]."""
+    return jnp.repeat(x, count // len(x), axis=0)
+
+
 def attention(key: jax.Array, query: jax.Array) -> jax.Array:
     """Returns softmax over K of the dot product over channels (eq. 3), [B, K, h, w] float32.
 
@@ -55,10 +60,11 @@ def attention(key: jax.Array, query: jax.Array) -> jax.Array:
     energies are not scaled.
 
     Args:
-      key: [R, K, h, w, C] of the references, R = B or 1.
-      query: [B, h, w, C] of the target.
+      key: [R, K, h, w, C] of the references, R divides B.
+      query: [B, h, w, C] of the targets.
     """
     checks.shapes(key=(key[0], "K h w C"), query=(query, "B h w C"))
+    key = for_targets(key, len(query))
     energy = jnp.sum((key * query[:, None]).astype(jnp.float32), axis=-1)
     return jax.nn.softmax(energy, axis=1)
 
@@ -83,7 +89,7 @@ class Merge(nn.Module):
         """Returns q_y and q_l, [B, h, w, C] each.
 
         Args:
-          image: [R, K, h, w, C] of the references' images, R = B or 1.
+          image: [R, K, h, w, C] of the references' images, R divides B.
           landmarks: of their landmarks.
           alpha: [B, K, h, w].
           train: whether statistics move.
@@ -100,6 +106,7 @@ class Merge(nn.Module):
                 seen, train=train
             )
             gated = self._gate(x, f"gate_{name}", train)
+            gated = for_targets(gated, len(alpha))
             merged.append(weigh(refined.reshape(x.shape), alpha) + gated)
         return merged[0], merged[1]
 
@@ -115,6 +122,7 @@ class Merge(nn.Module):
 
 def weigh(features: jax.Array, alpha: jax.Array) -> jax.Array:
     """Returns the sum over K of alpha [B, K, h, w] x features [R, K, h, w, C], [B, h, w, C]."""
+    features = for_targets(features, len(alpha))
     return jnp.sum(alpha[..., None].astype(features.dtype) * features, axis=1)
 
 
@@ -153,7 +161,7 @@ class HybridEmbedding(nn.Module):
         """Embeds the references for each target.
 
         Args:
-          images: [R, K, H, W, 3] references in [-1, 1], R = B or 1.
+          images: [R, K, H, W, 3] references in [-1, 1], R divides B.
           sketches: [R, K, H, W, 1] their landmarks, drawn, in [0, 1].
           target: [B, H, W, 1] the landmarks due.
           train: whether statistics move.

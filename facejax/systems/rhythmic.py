@@ -3,13 +3,14 @@
 Chen et al., ECCV 2020, arXiv:2007.08547. Presets: `paper`; `released`, the published model that its
 authors evaluated; `released_new`, their later recipe.
 
-A batch holds, in float32, landmarks being the 68 of iBUG in px: references [B, K, H, W, 3] in
-[-1, 1], reference_landmarks [B, K, 68, 2], reference_motion {expression [B, K, E], pose [B, K, 6]},
-matched [B] the number of the reference that is warped; target [B, H, W, 3], its landmarks
-[B, 68, 2], target_motion {expression [B, E], pose [B, 6]} and head motion head [B, 6]
-(`geometry.rigid_motion`); key_frame {image [B, H, W, 3], identity [B, I], expression [B, E], pose
-[B, 6], head [B, 6]}, the most frontal frame. `frozen` holds "morphable", a MorphableModel that the
-caller adds, and "vgg" if its file is given.
+A batch holds the references of R clips and B targets, B / R of each clip in turn. In float32,
+landmarks being the 68 of iBUG in px: references [R, K, H, W, 3] in [-1, 1], reference_landmarks
+[R, K, 68, 2], reference_motion {expression [R, K, E], pose [R, K, 6]}; key_frame {image
+[R, H, W, 3], identity [R, I], expression [R, E], pose [R, 6], head [R, 6]}, the most frontal frame;
+target [B, H, W, 3], its landmarks [B, 68, 2], target_motion {expression [B, E], pose [B, 6]}, head
+motion head [B, 6] (`geometry.rigid_motion`), and matched [B], the number of the reference that is
+warped. `frozen` holds "morphable", a MorphableModel that the caller adds, and "vgg" if its file is
+given.
 """
 
 import functools
@@ -234,7 +235,7 @@ def _generate(config: Config, nets: Nets, gen, stats, frozen, inputs) -> dict[st
       gen: the generator's parameters.
       stats: as in training; not changed.
       frozen: with "morphable", where the inputs have a key frame.
-      inputs: references [R, K, H, W, 3] and reference_landmarks [R, K, 68, 2], R = B or 1; matched
+      inputs: references [R, K, H, W, 3] and reference_landmarks [R, K, 68, 2], R divides B; matched
         [B]; landmarks [B, 68, 2] px due; and either projection [B, H, W, 3], black beside the face,
         with projection_landmarks [B, 68, 2]; or key_frame (R rows) and head [B, 6] of a batch, from
         which they are drawn.

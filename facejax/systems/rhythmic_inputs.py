@@ -24,6 +24,7 @@ from facejax.geometry.landmarks import draw_strokes
 from facejax.geometry.morphable import MorphableModel, face_shape
 from facejax.geometry.rasterize import fragments, interpolate, rasterize
 from facejax.nets.rhythmic import Inputs
+from facejax.nets.rhythmic_embedding import for_targets
 from facejax.systems.drawing import triangles
 from facejax.systems.rhythmic_config import Config
 
@@ -76,7 +77,7 @@ def _projection(
         return jnp.full((count, size, size, 3), BLACK), jnp.asarray(batch["landmarks"])
     if "projection" in batch:
         return jnp.asarray(batch["projection"]), jnp.asarray(batch["projection_landmarks"])
-    face = key_face(frozen["morphable"], batch["key_frame"])
+    face = _for_heads(key_face(frozen["morphable"], batch["key_frame"]), batch)
     drawn = project_face(face, batch["head"], triangles(frozen["morphable"]), size)
     return drawn.image, drawn.landmarks[..., :2]
 
@@ -107,9 +108,13 @@ def _filled(config: Config, values: jax.Array) -> jax.Array:
 
 
 def _chosen(values: jax.Array, places: jax.Array) -> jax.Array:
-    """Returns values [R, K, ...] of the references numbered places [B]: [B, ...], R = B or 1."""
-    rows = jnp.arange(len(places)) % len(values)
-    return values[rows, places]
+    """Returns values [R, K, ...] of the references numbered places [B]: [B, ...], R divides B."""
+    return values[for_targets(jnp.arange(len(values)), len(places)), places]
+
+
+def _for_heads(rows: Any, batch: Mapping[str, Any]) -> Any:
+    """Repeats rows [R, ...] of clips for the batch's targets, [B, ...]."""
+    return jax.tree.map(lambda x: for_targets(x, len(batch["head"])), rows)
 
 
 def draw_sketch(landmarks: jax.Array, height: int, width: int) -> jax.Array:
@@ -179,7 +184,8 @@ def flow_targets(
     """Returns backward flows from the target to the images that are warped, by their names."""
     model = frozen["morphable"]
     size = batch["target"].shape[1]
-    own = {"identity": batch["key_frame"]["identity"]} | dict(batch["target_motion"])
+    identity = _for_heads(batch["key_frame"]["identity"], batch)
+    own = {"identity": identity} | dict(batch["target_motion"])
     here = screen_of(model, own, size, size)
     there = {}
     if config.use_matched:
@@ -187,7 +193,7 @@ def flow_targets(
         chosen = {k: _chosen(v, places) for k, v in batch["reference_motion"].items()}
         there["matched"] = screen_of(model, own | chosen, size, size)
     if config.use_projection:
-        face = key_face(model, batch["key_frame"])
+        face = _for_heads(key_face(model, batch["key_frame"]), batch)
         there["projection"] = rigid_motion.from_canonical(face.vertices, batch["head"])
     topology = triangles(model)
 
