@@ -16,7 +16,10 @@ discriminators on. One person, beginning with a trained generator, on the refere
 
   facejax train --config configs/rhythmic_small.py --config.data.path=clips --workdir W2 \
       --config.pretrained=WORKDIR --config.data.targets=references --config.data.clips=NAME \
-      --config.train.steps=70
+      --config.optim.trained='fusion/[fs]*,decoder/*' --config.train.steps=70
+
+(`optim.trained` as published: the layers that give weights, and the decoder; leave it out to train
+all.)
 
 Hardware: two CPU cores. To expect after 400 steps, on people never trained on: PSNR 21.9 dB,
 1.0 above showing the matched reference; README has the ablations'.
@@ -28,7 +31,7 @@ from facejax.settings import default_config
 def get_config(kind="8"):
     """Returns the config for K references, as "8"."""
     config = default_config("rhythmic", "paper")
-    config.data.update(size=64, batch=2, references=int(kind), tau=32)
+    config.data.update(size=64, batch=2, per_clip=4, references=int(kind), tau=32)
     config.eval.update(most_clips=8, most_frames=8)
     config.model.update(
         shots=int(kind),

@@ -1,8 +1,11 @@
 """Optimisers and their learning rates, from the config's section `optim`."""
 
 import dataclasses
+import fnmatch
 from collections.abc import Callable
+from typing import Any
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +42,7 @@ class Optim:
     dis_every: int = 1  # steps between updates of the discriminator; released: 4
     accumulate: int = 1  # micro-batches in a batch
     ema: float = 0.0  # decay of the generator's average, in [0, 1); 0: none
+    trained: str = ""  # patterns, by commas, of the generator's parameters that move; "": all
     flat: bool = False  # the generator's parameters as one vector: many small ones compile faster
 
     def __post_init__(self):
@@ -116,4 +120,31 @@ def make_optimisers(
         return optax.chain(optax.clip_by_global_norm(optim.clip), inner) if optim.clip else inner
 
     gen = adam(optim.gen_lr, 1)
-    return optax.flatten(gen) if optim.flat else gen, adam(optim.dis_lr, optim.dis_every)
+    gen = optax.flatten(gen) if optim.flat else gen
+    if optim.trained:
+        gen = _only(optim.trained, gen)
+    return gen, adam(optim.dis_lr, optim.dis_every)
+
+
+def _only(trained: str, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the optimiser of the parameters whose name, "module/.../leaf", fits a pattern.
+
+    Raises:
+      InputError: when it is initialised with parameters that do not fit one of the patterns.
+    """
+    patterns = [pattern.strip() for pattern in trained.split(",")]
+
+    def labels(params: Any) -> Any:
+        flat = flax.traverse_util.flatten_dict(params, sep="/")
+        for pattern in patterns:
+            if not fnmatch.filter(flat, pattern):
+                parts = ", ".join(sorted({name.split("/")[0] for name in flat}))
+                raise InputError(
+                    f"optim.trained: no parameter is named like {pattern!r}; the parts are: "
+                    f"{parts}; due: patterns like part/*, separated by commas"
+                )
+        fits = lambda name: any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+        named = {name: "trained" if fits(name) else "held" for name in flat}
+        return flax.traverse_util.unflatten_dict(named, sep="/")
+
+    return optax.multi_transform({"trained": optimiser, "held": optax.set_to_zero()}, labels)

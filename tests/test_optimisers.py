@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +54,24 @@ def test_a_discriminator_that_rests_keeps_to_the_steps_of_the_run():
             change, state = tx.update({"w": jnp.ones(())}, state, weight)
         sizes.append(float(change["w"]))
     np.testing.assert_allclose(sizes, [-1 / 8, -1 / 2], rtol=1e-4)  # steps 7 and 4 of 8
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_fits_no_pattern_stays(flat):
+    optim = optimisers.Optim(trained="decoder/*, fusion/first_*", flat=flat, schedule="constant")
+    tx, _ = optimisers.make_optimisers(optim, 9, lambda epoch: epoch)
+    part = {"kernel": jnp.ones((2, 2))}
+    weights = {"decoder": {"image": part}, "fusion": {"first_0": part, "image_0": part}}
+    change, _ = tx.update(weights, tx.init(weights), weights)
+    moved = jax.tree.map(lambda leaf: bool(jnp.all(leaf != 0)), change)
+    assert moved == {
+        "decoder": {"image": {"kernel": True}},
+        "fusion": {"first_0": {"kernel": True}, "image_0": {"kernel": False}},
+    }
+    wrong = dataclasses.replace(optim, trained="decodr/*")
+    tx, _ = optimisers.make_optimisers(wrong, 9, lambda epoch: epoch)
+    with pytest.raises(InputError, match=r"'decodr/\*'; the parts are: decoder, fusion"):
+        tx.init(weights)
 
 
 def test_a_large_gradient_is_cut():

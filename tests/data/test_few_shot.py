@@ -57,8 +57,9 @@ def test_references_come_from_the_first_frames_and_the_target_from_the_rest(fold
             assert max(chosen) < TAU
 
 
-def test_the_batch_has_the_shapes_that_it_declares(folder):
-    found = source(folder)
+@pytest.mark.parametrize("per_clip", [1, 4])
+def test_the_batch_has_the_shapes_that_it_declares(folder, per_clip):
+    found = source(folder, per_clip=per_clip)
     batch = found.load(0)
     spec = few_shot.batch_spec(found.config, found.given, 3)
     assert batch.keys() == spec.keys()
@@ -76,6 +77,21 @@ def test_a_batch_depends_on_seed_and_step_alone_and_hosts_share_it(folder):
     np.testing.assert_array_equal(half["matched"], whole["matched"][1:])
     other = source(folder, seed=2).load(5)
     assert not np.array_equal(other["references"], whole["references"])
+
+
+def test_targets_in_order_of_their_clips_share_its_references(folder):
+    one, many = source(folder), source(folder, per_clip=4)
+    assert many.config.images == 12
+    alone, together = one.load(2), many.load(2)
+    clips = alone["target_motion"]["expression"][:, 0]  # a mark that no other frame has
+    np.testing.assert_array_equal(together["target_motion"]["expression"][::4, 0], clips)
+    np.testing.assert_array_equal(together["key_frame"]["image"], alone["key_frame"]["image"])
+    shots = [many._shot(clip) for clip in range(2)]
+    for row, key in enumerate(together["key_frame"]["pose"]):
+        own = next(shot for shot in shots if np.array_equal(shot.pose[shot.key], key))
+        marks = together["target_motion"]["expression"][4 * row : 4 * row + 4, 0]
+        assert set(marks) <= set(own.expression[TAU:, 0].astype(np.float32))
+        assert together["matched"][4 * row : 4 * row + 4].max() < 3
 
 
 def test_the_key_frame_is_the_most_frontal_one(folder):

@@ -150,6 +150,8 @@ def test_a_thousand_and_more_points_keep_five_digits():
     image_points = seen(cameras, points)
     due = expected_projected(*face, cameras, image_points, ridge)
     assert relative(fit_projected(prepared, cameras, image_points, ridge), due) < 1e-5
+    rough = fit_projected(prepared, cameras, image_points, ridge, refinements=0)
+    assert 1e-5 < relative(rough, due) < 1e-3
 
 
 @pytest.mark.slow

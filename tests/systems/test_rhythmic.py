@@ -139,6 +139,25 @@ def test_one_set_of_references_serves_many_targets():
         np.testing.assert_allclose(one[name], two[name], atol=2e-4)
 
 
+def test_targets_of_a_clip_are_made_as_if_each_had_its_references():
+    clips, targets = fake_few_shots.batch(rows=2), fake_few_shots.batch(rows=4, seed=1)
+    shared = {k: clips[k] for k in ("references", "reference_landmarks", "key_frame")}
+    shared["reference_motion"] = clips["reference_motion"]
+    own = {k: targets[k] for k in ("target", "landmarks", "target_motion", "head", "matched")}
+    repeated = jax.tree.map(lambda x: np.repeat(x, 2, 0), shared)
+    settings, run = config("paper", flow_target="mesh"), generator("paper", MESH)
+    inputs = fake_few_shots.inputs
+    for name in ("image", "warped", "projection", "attention"):
+        np.testing.assert_allclose(
+            run(inputs(shared | own))[name], run(inputs(repeated | own))[name], atol=2e-4
+        )
+    flows = [
+        rhythmic_inputs.flow_targets(settings, frozen(), given | own)
+        for given in (shared, repeated)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *flows)
+
+
 @pytest.mark.slow
 def test_a_projection_that_is_given_counts_as_the_one_that_is_drawn():
     batch, run = fake_few_shots.batch(), generator("paper", MESH)
