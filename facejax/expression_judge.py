@@ -17,7 +17,7 @@ import numpy as np
 
 from facejax import held_out_performances as held_out
 from facejax import landmark_basis, plots, rhythmic_rollout, sheets
-from facejax.data import performances, records
+from facejax.data import expressions, records, takes
 from facejax.errors import InputError
 from facejax.geometry.landmarks import draw_landmarks
 from facejax.held_out_performances import Stretch
@@ -42,7 +42,7 @@ class _Asked(NamedTuple):
     person: Person
 
 
-def judge(data: performances.Config, choice: Choice, system: System) -> Judge:
+def judge(data: takes.Config, choice: Choice, system: System) -> Judge:
     """Returns the judge of the chosen clips.
 
     Raises:
@@ -77,7 +77,7 @@ def judge(data: performances.Config, choice: Choice, system: System) -> Judge:
     return Judge({"morphable": model}, look)
 
 
-def _asked(data: performances.Config, choice: Choice, basis: LandmarkBasis) -> list[_Asked]:
+def _asked(data: takes.Config, choice: Choice, basis: LandmarkBasis) -> list[_Asked]:
     found, fault = [], None
     for stretch in held_out.open_stretches(data, choice):
         try:
@@ -156,9 +156,9 @@ def summary_line(report: dict[str, Any], kinds: Sequence[str] = KINDS) -> str:
 
 
 WORKLOAD = Workload(
-    Data=performances.ExpressionConfig,
-    open=performances.Expressions,
-    spec=performances.expression_spec,
+    Data=takes.ExpressionConfig,
+    open=expressions.Expressions,
+    spec=expressions.expression_spec,
     judge=judge,
     rank=lambda report: -report["model"]["mouth"],
     summary=summary_line,

@@ -16,6 +16,7 @@ import numpy as np
 
 from facejax.data import batches, few_shot, pipeline, records
 from facejax.errors import InputError
+from facejax.geometry.head_motion import frontal_landmarks
 from facejax.judging import COPY, Task, Tasks, measure, summary_line, thin
 from facejax.metrics.reconstruction import frame_errors
 from facejax.panels import as_bytes, face_as_bytes, flow_as_bytes
@@ -41,7 +42,7 @@ class FewShotTasks(Tasks):
     def __init__(self, choice: Choice, data: few_shot.Config):
         self._data, self._most = data, choice.most_frames
         model = records.open_clips(choice.path, choice.split).model
-        canonical = few_shot.canonical_landmarks(model, data.size)
+        canonical = np.asarray(frontal_landmarks(model, data.size))
         prepare = functools.partial(few_shot.prepare, config=data, canonical=canonical)
         try:
             super().__init__(choice._replace(most_frames=0), prepare)

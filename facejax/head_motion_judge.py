@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from facejax import held_out_performances as held_out
 from facejax import performance, plots, rhythmic_rollout, sheets
-from facejax.data import performances, records
+from facejax.data import head_motions, records, takes
 from facejax.held_out_performances import Stretch
 from facejax.progress import progress
 from facejax.system import PyTree, System
@@ -30,7 +30,7 @@ SHOWN = 4  # clips on the sheet
 PLOTTED = 250  # frames of each
 
 
-def judge(data: performances.Config, choice: Choice, system: System) -> Judge:
+def judge(data: takes.Config, choice: Choice, system: System) -> Judge:
     """Returns the judge of the chosen clips.
 
     Raises:
@@ -63,19 +63,19 @@ def judge(data: performances.Config, choice: Choice, system: System) -> Judge:
 
 
 def _made(
-    stretch: Stretch, data: performances.Config, table: PyTree, run: Callable
+    stretch: Stretch, data: takes.Config, table: PyTree, run: Callable
 ) -> dict[str, np.ndarray]:
     """Returns head motions [T, 6] in radians and px of each kind."""
     own = stretch.known.motion[stretch.known.valid]
     known = {
-        "known_motion": performances.known_motion(stretch.known.motion, data, table),
-        "known_chunks": performances.heard_as(data, stretch.known_chunks),
+        "known_motion": head_motions.known_motion(stretch.known.motion, data, table),
+        "known_chunks": head_motions.heard_as(data, stretch.known_chunks),
     }
     made = rhythmic_rollout.head_motions(run, data, known, stretch.chunks)
     held = {"constant": table["mean"], "mean": own.mean(0), "copy_last": own[-1]}
     frames = len(stretch.truth.motion)
     tiled = {name: np.repeat(value[None], frames, axis=0) for name, value in held.items()}
-    model = {"model": performances.told_motion(made, table)}
+    model = {"model": head_motions.told_motion(made, table)}
     return model | tiled | {"truth": stretch.truth.motion}
 
 
@@ -130,9 +130,9 @@ def summary_line(report: dict[str, Any]) -> str:
 
 
 WORKLOAD = Workload(
-    Data=performances.Config,
-    open=performances.HeadMotions,
-    spec=performances.motion_spec,
+    Data=takes.Config,
+    open=head_motions.HeadMotions,
+    spec=head_motions.motion_spec,
     judge=judge,
     rank=lambda report: -report["model"]["landmarks"],
     summary=summary_line,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facejax.audio import chunks as sound
-from facejax.data import performances, pipeline
+from facejax.data import pipeline
+from facejax.data.takes import Config, Take, open_takes
 from facejax.errors import InputError
 from facejax.judging import thin
 from facejax.performance import Performance
@@ -26,7 +27,7 @@ class Stretch(NamedTuple):
     fps: float
 
 
-def open_stretches(data: performances.Config, choice: Choice) -> list[Stretch]:
+def open_stretches(data: Config, choice: Choice) -> list[Stretch]:
     """Returns the chosen clips, without those too short or with no face in the reference.
 
     Args:
@@ -38,7 +39,7 @@ def open_stretches(data: performances.Config, choice: Choice) -> list[Stretch]:
     """
     held = dataclasses.replace(data, path=choice.path, split=choice.split, clips=choice.clips)
     found, short = [], []
-    takes = performances.open_takes(held)
+    takes = open_takes(held)
     for one in thin(takes, choice.most_clips):
         part = one.part(*pipeline.frame_range(len(one.seen.motion), choice.span))
         if len(part.seen.motion) < data.tau + 2 or not part.seen.valid[: data.tau].any():
@@ -57,7 +58,7 @@ def open_stretches(data: performances.Config, choice: Choice) -> list[Stretch]:
     return found
 
 
-def split(take: performances.Take, data: performances.Config) -> Stretch:
+def split(take: Take, data: Config) -> Stretch:
     """Returns a take parted after its first tau frames."""
     end = len(take.seen.motion)
     known, rest = take.part(0, data.tau), take.part(data.tau, end)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facejax import landmark_basis, performance, sheets
-from facejax.data import performances, records
+from facejax.data import records, takes
 from facejax.errors import InputError
 from facejax.files import write_image
 from facejax.geometry.landmarks import draw_landmarks
@@ -39,7 +39,7 @@ def build(
         for number in range(len(clips)):
             clip = clips[number]
             if clip.valid.any():
-                seen.append(performances.seen_in(clip, canonical))
+                seen.append(takes.seen_in(clip, canonical))
     if not seen:
         raise InputError(f"{' '.join(map(str, folders))}: no clip shows a face")
     return landmark_basis.fit(seen, canonical, components, dimensions)

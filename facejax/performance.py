@@ -8,18 +8,15 @@ import functools
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from facejax.checks import shapes
 from facejax.errors import InputError
 from facejax.geometry import head_motion
-from facejax.geometry.camera import camera_from_pose, project
 from facejax.geometry.head_motion import LANDMARKS
 from facejax.geometry.morphable import MorphableModel
 
 SIDE = 256.0  # px of the crop that landmarks are given in
-DISTANCE = 1200.0  # mm at which the canonical face stands: of it only its place counts
 SMOOTHED = 5  # frames of the window over landmarks, as published
 SMOOTHED_MOTION = 11  # over head motion
 MOST_TURNED = 30.0  # degrees that the most frontal frame may be turned
@@ -44,10 +41,7 @@ class Performance(NamedTuple):
 
 def canonical_face(model: MorphableModel) -> np.ndarray:
     """Returns the landmarks [68, 3] px of a model's mean face, straight ahead in mid-picture."""
-    points = jnp.asarray(model.mean)[jnp.asarray(model.landmarks)[:LANDMARKS]]
-    pose = jnp.asarray([0, 0, 0, 0, 0, DISTANCE], jnp.float32)
-    seen = project(points, camera_from_pose(pose, int(SIDE), int(SIDE)))
-    return np.asarray(head_motion.flip_depth(seen))
+    return np.asarray(head_motion.flip_depth(head_motion.frontal_landmarks(model, int(SIDE))))
 
 
 def measure(

@@ -26,7 +26,7 @@ from facejax import (
     rhythmic_drive,
     runs,
 )
-from facejax.data import performances, records
+from facejax.data import records, takes
 from facejax.face_mesh import FaceMesh
 from facejax.files import IMAGES
 from facejax.geometry.morphable import MorphableModel
@@ -113,10 +113,10 @@ class Animator:
         """
         clip = self._clip(source, choice)
         rate, frames = self.learners.fps, self.learners.tau if whole else 0
-        seen = performances.seen_in(clip, self.canonical, rate)
+        seen = takes.seen_in(clip, self.canonical, rate)
         if len(seen.motion) > self.learners.tau:
             seen = seen.part(0, self.learners.tau)
-        wave = performances.as_floats(clip.audio)
+        wave = takes.as_floats(clip.audio)
         if whole and len(seen.motion) > 1 and not wave.any():
             logging.warning("%s has no sound: silence is taken for what was said", source)
         known = rhythmic_drive.reference(
@@ -178,7 +178,7 @@ class Animator:
         """
         found = drivers.find_clip(source, self._terms())
         if found is not None:
-            return performances.seen_in(found[0], self.canonical, self.learners.fps)
+            return takes.seen_in(found[0], self.canonical, self.learners.fps)
         track = track_video(
             source,
             self._mesh(),

@@ -31,7 +31,7 @@ from facejax import (
 )
 from facejax.audio import chunks as sound
 from facejax.audio import waveform
-from facejax.data import performances
+from facejax.data import head_motions, takes
 from facejax.errors import InputError
 from facejax.face_measures import blink, openness
 from facejax.geometry import head_motion
@@ -187,12 +187,12 @@ def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndar
             f"({data.tau / data.fps:.2f} s), or one image"
         )
     known = {
-        "known_motion": performances.known_motion(motion[: data.tau], data, table),
-        "known_chunks": performances.heard_as(data, _chunks(person.wave, data, data.tau)),
+        "known_motion": head_motions.known_motion(motion[: data.tau], data, table),
+        "known_chunks": head_motions.heard_as(data, _chunks(person.wave, data, data.tau)),
     }
     run = rhythmic_rollout.bound(phi.system.generate, (phi.gen, phi.stats, phi.system.frozen))
     made = rhythmic_rollout.head_motions(run, data, known, _chunks(wave, data))
-    return _carried(seen, person, motion=performances.told_motion(made, table))[1]
+    return _carried(seen, person, motion=head_motions.told_motion(made, table))[1]
 
 
 def _seen_by(run: runs.Run, person: Reference) -> Performance:
@@ -246,7 +246,7 @@ def _chunks(wave: np.ndarray, data: Any, frames: int = 0) -> np.ndarray:
             f"the sound lasts {len(wave) / waveform.RATE:.3f} s, less than half a frame; give more"
         )
     chunks = sound.padded_chunks(heard, size, frames)
-    return performances.as_integers(chunks)
+    return takes.as_integers(chunks)
 
 
 def from_performance(

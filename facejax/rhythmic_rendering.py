@@ -10,6 +10,7 @@ import numpy as np
 from facejax import few_shot_judge, runs, settings
 from facejax.data import batches, few_shot, records
 from facejax.geometry import rigid_motion
+from facejax.geometry.head_motion import frontal_landmarks
 from facejax.panels import as_bytes
 from facejax.performance import SIDE
 from facejax.rhythmic_drive import Drive
@@ -34,7 +35,7 @@ def generated(
     """
     data = settings.section(run.config, "data")
     model = jax.device_get(run.system.frozen["morphable"])
-    canonical = few_shot.canonical_landmarks(model, data.size)
+    canonical = np.asarray(frontal_landmarks(model, data.size))
     count = min(data.references, int(reference.valid.sum()))
     shot = few_shot.prepare(reference, _for_one(data, count, len(reference.times)), canonical)
     chosen = np.array([shot.key])

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from facejax.audio import chunks as sound
-from facejax.data import performances
+from facejax.data.head_motions import heard_part
+from facejax.data.takes import Config, as_floats
 from facejax.system import PyTree
 
 BLOCK = 128  # frames made at a time
@@ -47,7 +48,7 @@ def expressions(run: Callable, chunks: np.ndarray, reference: np.ndarray) -> np.
     total = len(chunks) - sound.WINDOW + 1
     made = []
     for first in range(0, total, BLOCK):
-        near = performances.as_floats(chunks[first : first + BLOCK + sound.WINDOW - 1])
+        near = as_floats(chunks[first : first + BLOCK + sound.WINDOW - 1])
         audio = sound.windows(near)
         count = len(audio)
         audio = np.concatenate([audio, np.zeros((BLOCK - count, audio.shape[1]), np.float32)])
@@ -57,7 +58,7 @@ def expressions(run: Callable, chunks: np.ndarray, reference: np.ndarray) -> np.
 
 
 def head_motions(
-    run: Callable, data: performances.Config, known: dict[str, np.ndarray], chunks: np.ndarray
+    run: Callable, data: Config, known: dict[str, np.ndarray], chunks: np.ndarray
 ) -> np.ndarray:
     """Returns the head motion that Phi makes of a sound, float32 [T, 6], normalised.
 
@@ -74,7 +75,7 @@ def head_motions(
     made = np.zeros((total, known["known_motion"].shape[-1]), np.float32)
     habit: dict[str, Any] = {name: value[None] for name, value in known.items()}
     for start in starts:
-        heard = performances.heard_part(data, chunks, start, start + size)
+        heard = heard_part(data, chunks, start, start + size)
         found = run(habit | {"chunks": heard[None]})
         habit = {name: found[name] for name in ("weights", "biases")}
         inner = MARGIN if start else 0  # a later block has the last word on all but its edge

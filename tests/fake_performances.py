@@ -4,11 +4,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from facejax.data import records
+from facejax.data.expressions import Expressions
+from facejax.data.head_motions import HeadMotions
+from facejax.data.takes import Config, ExpressionConfig
 from tests import fake_talks
 from tests.data import fake
 
 SIZE = 16  # px
 SCALE = SIZE / 256  # px a millimetre of the fake face
+SMALL = {"rate": 1000, "tau": 13, "frames": 6, "components": 4}  # of a Config
 UPPER, LOWER = [61, 62, 63], [65, 66, 67]
 
 
@@ -45,3 +49,20 @@ def clip(clip_id="a", frames=40, seed=0, fps=25, **changes):
 
 
 folder = fake_talks.folder
+
+
+def clips():
+    """Two of them: a, of 40 frames, and b, of 30."""
+    return [clip("a", 40, seed=1), clip("b", 30, seed=2)]
+
+
+def expressions(path, seed=0, rows=None, **changes):
+    """Psi's source over a folder of such clips."""
+    config = ExpressionConfig(path=str(path), **SMALL | {"noise": ""} | changes)
+    return Expressions(config, seed, rows)
+
+
+def head_motions(path, seed=0, rows=None, **changes):
+    """Phi's source over a folder of such clips."""
+    config = Config(path=str(path), **SMALL | {"batch": 2} | changes)
+    return HeadMotions(config, seed, rows)

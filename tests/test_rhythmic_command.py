@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from facejax import rhythmic_command, rhythmic_rendering, runs, settings
 from facejax.cli import main
-from facejax.data import performances, records
+from facejax.data import records, takes
 from facejax.errors import InputError
 from facejax.files import read_image
 from facejax.geometry.morphable import MorphableModel
@@ -227,7 +227,7 @@ def test_the_nearest_reference_is_that_of_a_search():
 def test_sound_of_clips_is_read_at_its_rate():
     assert records.AUDIO_RATE == 16000
     np.testing.assert_array_equal(
-        performances.as_integers(performances.as_floats(np.int16([0, 5, -7]))), [0, 5, -7]
+        takes.as_integers(takes.as_floats(np.int16([0, 5, -7]))), [0, 5, -7]
     )
     with pytest.raises(InputError):
-        performances.Config(path="", fps=7.0)
+        takes.Config(path="", fps=7.0)

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from facejax import performance, rhythmic_drive, runs, settings
-from facejax.data import performances
+from facejax.data import takes
 from facejax.errors import InputError
 from facejax.geometry.morphable import MorphableModel
 from facejax.landmark_basis import LandmarkBasis
@@ -220,5 +220,5 @@ def test_runs_of_other_kinds_and_rates_are_refused():
 
 
 def test_sound_is_cut_into_frames_at_the_runs_rate():
-    data = performances.Config(path="", rate=2000)
+    data = takes.Config(path="", rate=2000)
     assert rhythmic_drive._chunks(WAVE, data).shape == (31, 80)

@@ -8,7 +8,7 @@ import pytest
 from facejax import expression_judge, head_motion_judge, landmark_model
 from facejax import held_out_performances as held_out
 from facejax.cli import main
-from facejax.data import performances
+from facejax.data import expressions, head_motions, takes
 from facejax.errors import InputError
 from facejax.performance import posed, smoothed
 from facejax.system import System
@@ -32,14 +32,14 @@ def system_of(source, generate):
 
 @pytest.fixture(scope="module")
 def psi(folder):
-    data = performances.ExpressionConfig(path=folder, **SMALL | {"noise": ""})
-    return data, performances.Expressions(data, 0)
+    data = takes.ExpressionConfig(path=folder, **SMALL | {"noise": ""})
+    return data, expressions.Expressions(data, 0)
 
 
 @pytest.fixture(scope="module")
 def phi(folder):
-    data = performances.Config(path=folder, **SMALL | {"batch": 2})
-    return data, performances.HeadMotions(data, 0)
+    data = takes.Config(path=folder, **SMALL | {"batch": 2})
+    return data, head_motions.HeadMotions(data, 0)
 
 
 def silent(gen, stats, frozen, inputs):
@@ -99,7 +99,7 @@ def test_head_motion_is_measured_against_the_true_motion(phi, folder):
     data, source = phi
     stretch = held_out.open_stretches(data, Choice(folder, "train", clips="a"))[0]
     table = source.given["head_motion"]
-    told = performances.normalised(stretch.truth.motion, table)
+    told = head_motions.normalised(stretch.truth.motion, table)
 
     def say(gen, stats, frozen, inputs):
         return {"motion": jnp.asarray(told)[None], "weights": jnp.zeros(1), "biases": jnp.zeros(1)}
@@ -129,7 +129,7 @@ def test_the_reference_is_given_smoothed_and_normalised(phi, folder):
     look(head_motion_judge.judge, data, source, spy, 0, folder)
     jax.effects_barrier()
     stretch = held_out.open_stretches(data, Choice(folder, "train"))[0]
-    due = performances.normalised(smoothed(stretch.known.motion, 11), source.given["head_motion"])
+    due = head_motions.normalised(smoothed(stretch.known.motion, 11), source.given["head_motion"])
     assert any(np.allclose(one[0], due, atol=1e-5) for one in seen)
 
 

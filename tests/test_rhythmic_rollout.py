@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facejax import rhythmic_rollout
-from facejax.data import performances
+from facejax.data import takes
 from facejax.systems import SYSTEMS
 from tests.systems.test_rhythmic_motion import FROZEN, PHI, PSI
 
@@ -57,10 +57,10 @@ def test_head_motion_in_blocks_is_that_of_one_pass(frames):
         "known_motion": RNG.normal(size=(13, 6)).astype(np.float32),
         "known_chunks": RNG.normal(size=(19, 10)).astype(np.float32),
     }
-    given, data = chunks(frames), performances.Config(path="")
+    given, data = chunks(frames), takes.Config(path="")
     made = rhythmic_rollout.head_motions(run("rhythmic_motion"), data, known, given)
     one = {name: value[None] for name, value in known.items()}
-    heard = performances.as_floats(given)[None]
+    heard = takes.as_floats(given)[None]
     due = run("rhythmic_motion")(one | {"chunks": heard})["motion"][0]
     assert made.shape == (frames, 6) and np.ptp(due) > 0
     np.testing.assert_allclose(made, due, atol=1e-4)

@@ -18,13 +18,11 @@ import numpy as np
 
 from facejax.data import batches, pipeline, records, schedule
 from facejax.errors import InputError
-from facejax.geometry.camera import camera_from_pose, project
-from facejax.geometry.head_motion import head_motion, key_frame
+from facejax.geometry.head_motion import frontal_landmarks, head_motion, key_frame
 from facejax.geometry.motion_matcher import WORST, rotation_cost, standardised_cost
 from facejax.system import PyTree
 
 LANDMARKS = 68
-DISTANCE = 4.0 * 300  # mm, of the canonical face, of which only the place in the image matters
 TARGETS = ("rest", "references")
 COSTS = {"motion": standardised_cost, "rotation": rotation_cost}
 
@@ -93,18 +91,16 @@ def reference_end(first: int, end: int, config: Config) -> int:
     return min(first + count, end)
 
 
-def canonical_landmarks(model: Any, size: int) -> np.ndarray:
-    """Returns the mean face's landmarks seen from the front, [68, 3] px of an S x S image."""
-    pose = jnp.asarray([0.0, 0.0, 0.0, 0.0, 0.0, DISTANCE])
-    points = jnp.asarray(model.mean)[jnp.asarray(model.landmarks)[:LANDMARKS]]
-    return np.asarray(project(points, camera_from_pose(pose, size, size)))
-
-
 _motions = jax.jit(head_motion)
 
 
 def prepare(clip: records.Clip, config: Config, canonical: np.ndarray) -> Shot:
     """Returns a clip ready to draw from.
+
+    Args:
+      clip: with landmarks.
+      config: what is read of it.
+      canonical: [68, 3] px of the target size, of `head_motion.frontal_landmarks`.
 
     Raises:
       InputError: its reference video shows fewer faces than there are references.
@@ -208,7 +204,7 @@ class FewShots:
                 len(self._numbers),
             )
         self.plan = schedule.Schedule(parts, batch=config.batch, frames=1, windows=(1,), seed=seed)
-        self._canonical = canonical_landmarks(self._clips.model, config.size)
+        self._canonical = np.asarray(frontal_landmarks(self._clips.model, config.size))
         self._shot = functools.lru_cache(maxsize=config.cache)(self._read)
 
     def _read(self, place: int) -> Shot:

@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from facejax import checks
+from facejax.geometry.camera import camera_from_pose, project
+from facejax.geometry.morphable import MorphableModel
 from facejax.geometry.rotations import matrix_to_rotation_vector, rotation_vector_to_matrix
 from facejax.geometry.similarity import fit_similarity
 
 LANDMARKS = 68
 NUMBERS = 6  # of a head motion
+DISTANCE = 1200.0  # mm at which a mean face stands: of a canonical face only its place counts
 # Jaw without chin and temples, ends of the brows, nose, corners of the eyes: the 27 red points of
 # Fig. 3, as the published code numbers them.
 RIGID = (*range(1, 6), *range(11, 16), 17, 21, 22, 26, *range(27, 36), 36, 39, 42, 45)
@@ -29,6 +32,20 @@ def flip_depth(points: jax.Array) -> jax.Array:
     checks.shapes(points=(points, "... N 3"))
     points = jnp.asarray(points)
     return jnp.concatenate([points[..., :2], -points[..., 2:]], axis=-1)
+
+
+def frontal_landmarks(model: MorphableModel, size: int) -> jax.Array:
+    """Returns the landmarks [68, 3] of a model's mean face, straight ahead in mid-picture.
+
+    They are a canonical face, in facejax's image frame: `flip_depth` takes them to FAN's.
+
+    Args:
+      model: the morphable model.
+      size: side of the picture, px.
+    """
+    points = jnp.asarray(model.mean)[jnp.asarray(model.landmarks)[:LANDMARKS]]
+    pose = jnp.asarray([0, 0, 0, 0, 0, DISTANCE], jnp.float32)
+    return project(points, camera_from_pose(pose, size, size))
 
 
 def head_motion(landmarks: jax.Array, canonical: jax.Array) -> jax.Array:

@@ -6,6 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from facejax.geometry import head_motion
 from facejax.geometry.head_motion import RIGID, flip_depth, front, key_frame, posed
+from facejax.geometry.morphable import MorphableModel
+from tests.data import fake
 
 
 @pytest.fixture
@@ -115,3 +117,13 @@ def test_27_landmarks_are_rigid_and_none_is_of_the_mouth():
 def test_other_numbers_of_landmarks_are_refused(faces):
     with pytest.raises(ValueError, match="landmarks"):
         head_motion.head_motion(faces[:, :60], faces[0])
+
+
+def test_frontal_landmarks_are_without_head_motion_and_grow_with_the_picture():
+    mean = np.random.default_rng(1).normal(0, 60, (25, 3)).astype(np.float32)
+    model = MorphableModel(**fake.model_arrays())._replace(mean=mean)
+    small, large = (head_motion.frontal_landmarks(model, size) for size in (64, 256))
+    np.testing.assert_allclose(4 * small, large, rtol=1e-5, atol=1e-4)
+    face = mean[model.landmarks[:68]] * [1, -1, -1]  # x right, y down, z away
+    scale = np.ptp(large[:, 0]) / np.ptp(face[:, 0])
+    np.testing.assert_allclose(large, scale * face + [128, 128, 0], atol=1e-3)
