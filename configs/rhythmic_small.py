@@ -31,7 +31,7 @@ from facejax.settings import default_config
 def get_config(kind="8"):
     """Returns the config for K references, as "8"."""
     config = default_config("rhythmic", "paper")
-    config.data.update(size=64, batch=2, per_clip=4, references=int(kind), tau=32)
+    config.data.update(size=64, batch=2, per_clip=4, references=int(kind), tau=32, worst=0.0)
     config.eval.update(most_clips=8, most_frames=8)
     config.model.update(
         shots=int(kind),
