@@ -26,7 +26,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from facejax import ablation_table, few_shot_judge, runs, settings, sheets, train
-from facejax.data import few_shot, pipeline, records
+from facejax.data import pipeline, records, shots
 from facejax.errors import InputError
 from facejax.files import atomic_path, check_parent, write_errors, write_image
 from facejax.metrics import faces, reconstruction
@@ -177,7 +177,7 @@ def measure(
 
 
 def _batches(
-    tasks: few_shot_judge.FewShotTasks, data: few_shot.Config, label: str
+    tasks: few_shot_judge.FewShotTasks, data: shots.Config, label: str
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, int]]:
     """Yields inputs, true frames and how many of them count; the last are filled up."""
     for task in progress(tasks, len(tasks), label[:20]):
@@ -249,7 +249,7 @@ def _true_frames(clips: records.Clips, size: int) -> tuple[np.ndarray, np.ndarra
     return np.stack(images), np.stack(landmarks), np.asarray(person)
 
 
-def check_judge(judge: faces.Judge, choice: Choice, data: few_shot.Config) -> dict[str, float]:
+def check_judge(judge: faces.Judge, choice: Choice, data: shots.Config) -> dict[str, float]:
     """Returns what the judge is worth on people it never saw.
 
     told_apart: how often two frames of one person are more alike than two of different people;

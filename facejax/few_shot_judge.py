@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facejax.data import batches, few_shot, pipeline, records
+from facejax.data import batches, few_shot, pipeline, records, shots
 from facejax.errors import InputError
 from facejax.geometry.head_motion import frontal_landmarks
 from facejax.judging import COPY, Task, Tasks, measure, summary_line, thin
@@ -39,11 +39,11 @@ class FewShotTasks(Tasks):
       InputError: no clip goes on after its reference video, or see `judging.Tasks`.
     """
 
-    def __init__(self, choice: Choice, data: few_shot.Config):
+    def __init__(self, choice: Choice, data: shots.Config):
         self._data, self._most = data, choice.most_frames
         model = records.open_clips(choice.path, choice.split).model
         canonical = np.asarray(frontal_landmarks(model, data.size))
-        prepare = functools.partial(few_shot.prepare, config=data, canonical=canonical)
+        prepare = functools.partial(shots.prepare, config=data, canonical=canonical)
         try:
             super().__init__(choice._replace(most_frames=0), prepare)
         except InputError as error:
@@ -56,7 +56,7 @@ class FewShotTasks(Tasks):
 
     def _read(self, index: int) -> Task:
         task = super()._read(index)
-        stop = few_shot.reference_end(task.start, task.end, self._data)
+        stop = shots.reference_end(task.start, task.end, self._data)
         shot = task.shot
         later = [int(k) for k in task.targets if k >= stop and shot.valid[k]]
         targets = np.asarray(thin(later, self._most), np.int64)
@@ -69,7 +69,7 @@ def evenly_spaced(frames: np.ndarray, count: int) -> np.ndarray:
 
 
 def batch_of(
-    task: Task, targets: np.ndarray, data: few_shot.Config, references: int | None = None
+    task: Task, targets: np.ndarray, data: shots.Config, references: int | None = None
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the inputs of `System.generate`, one set of references for all, and the true frames.
 
@@ -81,10 +81,10 @@ def batch_of(
     """
     shot, count = task.shot, references or data.references
     chosen = evenly_spaced(shot.references, count) if count > 1 else np.array([shot.key])
-    given = batches.stack([few_shot.reference_part(shot, chosen, data.size)])
+    given = batches.stack([shots.reference_part(shot, chosen, data.size)])
     del given["reference_motion"]  # what only a loss looks at
-    due = batches.stack([few_shot.target_part(shot, int(k), data.size) for k in targets])
-    matched = [int(np.argmin(few_shot.costs(shot, chosen, int(k), data))) for k in targets]
+    due = batches.stack([shots.target_part(shot, int(k), data.size) for k in targets])
+    matched = [int(np.argmin(shots.costs(shot, chosen, int(k), data))) for k in targets]
     inputs = given | {"landmarks": due["landmarks"], "head": due["head"]}
     return inputs | {"matched": np.asarray(matched, np.float32)}, due["target"]
 
@@ -108,7 +108,7 @@ def make_scorer(system: System) -> Callable:
     return jax.jit(score)
 
 
-def judge(data: few_shot.Config, choice: Choice, system: System) -> Judge:
+def judge(data: shots.Config, choice: Choice, system: System) -> Judge:
     """Returns the judge of the chosen clips; `rows` frames are made at a time.
 
     Raises:
@@ -161,7 +161,7 @@ def _tile(images: np.ndarray) -> np.ndarray:
 
 
 WORKLOAD = Workload(
-    Data=few_shot.Config,
+    Data=shots.Config,
     open=few_shot.FewShots,
     spec=few_shot.batch_spec,
     judge=judge,

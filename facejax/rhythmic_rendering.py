@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facejax import few_shot_judge, runs, settings
-from facejax.data import batches, few_shot, records
+from facejax.data import batches, records, shots
 from facejax.geometry import rigid_motion
 from facejax.geometry.head_motion import frontal_landmarks
 from facejax.panels import as_bytes
@@ -37,11 +37,11 @@ def generated(
     model = jax.device_get(run.system.frozen["morphable"])
     canonical = np.asarray(frontal_landmarks(model, data.size))
     count = min(data.references, int(reference.valid.sum()))
-    shot = few_shot.prepare(reference, _for_one(data, count, len(reference.times)), canonical)
+    shot = shots.prepare(reference, _for_one(data, count, len(reference.times)), canonical)
     chosen = np.array([shot.key])
     if count > 1:
         chosen = few_shot_judge.evenly_spaced(shot.references, count)
-    given = batches.stack([few_shot.reference_part(shot, chosen, data.size)])
+    given = batches.stack([shots.reference_part(shot, chosen, data.size)])
     del given["reference_motion"]  # what only a loss looks at
     scale = data.size / SIDE
     landmarks = drive.landmarks[..., :2] * np.float32(scale)
@@ -65,13 +65,13 @@ def generated(
             }
 
 
-def _for_one(data: few_shot.Config, references: int, frames: int) -> few_shot.Config:
+def _for_one(data: shots.Config, references: int, frames: int) -> shots.Config:
     """Returns a run's data settings for a reference video, all of which may be drawn."""
     tau = max(frames, references)
     return dataclasses.replace(data, references=references, tau=tau, tau_part=0.0, span=(0.0, 1.0))
 
 
-def nearest(references: np.ndarray, head: np.ndarray, data: few_shot.Config) -> np.ndarray:
+def nearest(references: np.ndarray, head: np.ndarray, data: shots.Config) -> np.ndarray:
     """Returns the numbers of the references nearest in head motion, [B] float32.
 
     Args:
@@ -81,5 +81,5 @@ def nearest(references: np.ndarray, head: np.ndarray, data: few_shot.Config) -> 
     """
     several = jnp.broadcast_to(jnp.asarray(references), (len(head), *references.shape))
     sized = {"size": data.size} if data.matcher == "motion" else {}
-    costs = few_shot.COSTS[data.matcher](several, jnp.asarray(head), **sized)
+    costs = shots.COSTS[data.matcher](several, jnp.asarray(head), **sized)
     return np.asarray(jnp.argmin(costs, axis=-1), np.float32)

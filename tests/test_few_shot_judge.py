@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from facejax import few_shot_judge
-from facejax.data import few_shot
+from facejax.data import few_shot, shots
 from facejax.errors import InputError
 from facejax.system import System
 from facejax.workload import Choice
@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 
 def data(folder, **options):
-    return few_shot.Config(path=str(folder), size=16, references=3, tau=6, **options)
+    return shots.Config(path=str(folder), size=16, references=3, tau=6, **options)
 
 
 def copier():
@@ -55,6 +55,6 @@ def test_references_are_spread_over_the_reference_video_and_one_is_the_key_frame
 
 
 def test_clips_that_end_with_their_reference_video_are_refused(folder):
-    long = few_shot.Config(path=str(folder), size=16, references=3, tau=40)
+    long = shots.Config(path=str(folder), size=16, references=3, tau=40)
     with pytest.raises(InputError, match="no clip goes on after the 40 frames"):
         few_shot_judge.FewShotTasks(Choice(str(folder)), long)

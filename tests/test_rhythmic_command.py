@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from facejax import rhythmic_command, rhythmic_rendering, runs, settings
 from facejax.cli import main
-from facejax.data import records, takes
+from facejax.data import records, shots, takes
 from facejax.errors import InputError
 from facejax.files import read_image
 from facejax.geometry.morphable import MorphableModel
@@ -214,11 +214,10 @@ def test_a_cut_clip_has_its_own_frames_and_sound():
 
 
 def test_the_nearest_reference_is_that_of_a_search():
-    from facejax.data import few_shot
 
     rng = np.random.default_rng(0)
     references, head = rng.normal(size=(5, 6)), rng.normal(size=(7, 6))
-    data = few_shot.Config(path="", matcher="rotation")
+    data = shots.Config(path="", matcher="rotation")
     found = rhythmic_rendering.nearest(references, head, data)
     apart = np.abs(references[None, :, :3] - head[:, None, :3]).mean(-1)
     np.testing.assert_array_equal(found, apart.argmin(1))

@@ -20,6 +20,7 @@ from facejax.geometry.face_projection import (
     canonical_face,
     project_face,
 )
+from facejax.geometry.head_motion import LANDMARKS
 from facejax.geometry.landmarks import draw_strokes
 from facejax.geometry.morphable import MorphableModel, face_shape
 from facejax.geometry.rasterize import fragments, interpolate, rasterize
@@ -28,7 +29,6 @@ from facejax.nets.rhythmic_embedding import for_targets
 from facejax.systems.drawing import triangles
 from facejax.systems.rhythmic_config import Config
 
-LANDMARKS = 68
 # Boxes of the published code around the landmarks named, with a margin in px of 256.
 MOUTH = ((48, 50, 51, 54, 57), 5)
 EYES = ((tuple(range(36, 42)), 2), (tuple(range(42, 48)), 2))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facejax.data import few_shot, records, shards
+from facejax.data import few_shot, records, shards, shots
 from facejax.errors import InputError
 from tests.data import fake
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 def config(folder, **options):
     base = {"path": str(folder), "size": SIZE, "references": 3, "tau": TAU, "batch": 3}
-    return few_shot.Config(**base | options)
+    return shots.Config(**base | options)
 
 
 def source(folder, seed=1, **options):
@@ -96,7 +96,7 @@ def test_targets_in_order_of_their_clips_share_its_references(folder):
 
 def test_the_key_frame_is_the_most_frontal_one(folder):
     canonical = talk("x", 9).landmarks[0, :68]  # whose yaw is the least there is
-    shot = few_shot.prepare(talk("x", 9), config(folder), canonical)
+    shot = shots.prepare(talk("x", 9), config(folder), canonical)
     assert shot.key == int(np.argmin(np.abs(shot.pose[:TAU, 1] - shot.pose[0, 1])))
     np.testing.assert_allclose(shot.head[0], 0, atol=1e-3)
 
@@ -131,7 +131,7 @@ def test_clips_that_end_with_their_reference_video_are_refused(folder):
 def test_a_reference_video_with_too_few_faces_is_refused_by_name(folder):
     valid = np.arange(14) % 4 == 0
     with pytest.raises(InputError, match="clip hidden shows a face in 2 of the 6 frames"):
-        few_shot.prepare(talk("hidden", valid=valid), config(folder), np.zeros((68, 3)))
+        shots.prepare(talk("hidden", valid=valid), config(folder), np.zeros((68, 3)))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,6 @@ def test_numbers_out_of_range_are_refused(folder, options, message):
 
 def test_a_part_of_the_clip_may_be_its_reference_video(folder):
     part = dataclasses.replace(config(folder), tau_part=0.25)
-    assert few_shot.reference_end(10, 50, part) == 20
-    assert few_shot.reference_end(10, 50, config(folder)) == 16
-    assert few_shot.reference_end(10, 13, config(folder)) == 13
+    assert shots.reference_end(10, 50, part) == 20
+    assert shots.reference_end(10, 50, config(folder)) == 16
+    assert shots.reference_end(10, 13, config(folder)) == 13
