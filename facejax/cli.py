@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from facejax import __version__
+from facejax import __version__, allocator
 from facejax.errors import InputError
 
 COMMANDS = {  # command -> (module, what it does)
@@ -87,6 +87,7 @@ def _log_plainly() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0 done, 2 wrong input, 130 interrupted."""
+    allocator.keep_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow only feeds the data here
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces them at every start
     args = _parse(sys.argv[1:] if arguments is None else list(arguments))
