@@ -13,7 +13,7 @@ from facejax.settings import default_config
 def get_config():
     """Returns the config."""
     config = default_config("rhythmic_motion", "paper")
-    config.data.update(rate=8000, batch=16, step=8)
+    config.data.update(rate=8000, batch=16, step=8, centre="reference")
     config.model.update(
         image_widths=(4, 4), width=64, features=32, motion_widths=(32, 64), hidden=32
     )

@@ -67,15 +67,16 @@ def _made(
 ) -> dict[str, np.ndarray]:
     """Returns head motions [T, 6] in radians and px of each kind."""
     own = stretch.known.motion[stretch.known.valid]
+    own_table = head_motions.own_table(stretch.known.motion, data, table)
     known = {
-        "known_motion": head_motions.known_motion(stretch.known.motion, data, table),
+        "known_motion": head_motions.known_motion(stretch.known.motion, data, own_table),
         "known_chunks": head_motions.heard_as(data, stretch.known_chunks),
     }
     made = rhythmic_rollout.head_motions(run, data, known, stretch.chunks)
     held = {"constant": table["mean"], "mean": own.mean(0), "copy_last": own[-1]}
     frames = len(stretch.truth.motion)
     tiled = {name: np.repeat(value[None], frames, axis=0) for name, value in held.items()}
-    model = {"model": head_motions.told_motion(made, table)}
+    model = {"model": head_motions.told_motion(made, own_table)}
     return model | tiled | {"truth": stretch.truth.motion}
 
 

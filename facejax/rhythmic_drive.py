@@ -186,8 +186,10 @@ def spoken_motion(phi: runs.Run, person: Reference, wave: np.ndarray) -> np.ndar
             f"the reference has {len(motion)} frames; {data.tau} at {data.fps:g} a second are due "
             f"({data.tau / data.fps:.2f} s), or one image"
         )
+    motion = motion[: data.tau]
+    table = head_motions.own_table(motion, data, table)
     known = {
-        "known_motion": head_motions.known_motion(motion[: data.tau], data, table),
+        "known_motion": head_motions.known_motion(motion, data, table),
         "known_chunks": head_motions.heard_as(data, _chunks(person.wave, data, data.tau)),
     }
     run = rhythmic_rollout.bound(phi.system.generate, (phi.gen, phi.stats, phi.system.frozen))

@@ -2,7 +2,9 @@
 
 Phi is given head motion smoothed over time and normalised, and sound that may be smoothed too;
 where it is run, `known_motion` and `heard_as` make the same of a person, and `told_motion` turns
-what it made back.
+what it made back. With data.centre = "reference" head motion is counted from the mean of the
+reference, so that people whom the camera sees from another side than those learnt from keep to it;
+paper and published code count from the mean of all.
 """
 
 import functools
@@ -52,10 +54,12 @@ class HeadMotions(Performances):
         middle, end = first + self.config.tau, first + self.length
         around = sound.WINDOW - 1
         heard = heard_as(self.config, self.takes[take].chunks[first : end + around])
+        known, motion = self._motion[take][first:middle], self._motion[take][middle:end]
+        centre = known.mean(0) if self.config.centre == "reference" else np.zeros_like(known[0])
         return {
-            "known_motion": self._motion[take][first:middle],
+            "known_motion": known - centre,
             "known_chunks": heard[: self.config.tau + around],
-            "motion": self._motion[take][middle:end],
+            "motion": motion - centre,
             "chunks": heard[self.config.tau :],
         }
 
@@ -95,14 +99,30 @@ def motion_table(
     return {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
 
 
+def own_table(motion: np.ndarray, data: Config, table: PyTree) -> dict[str, np.ndarray]:
+    """Returns what normalises the head motions of a person, and what Phi makes of them.
+
+    Args:
+      motion: [t, 6] of the reference, radians and px.
+      data: of Phi's run.
+      table: of `motion_table`.
+    """
+    own = table["mean"]
+    if data.centre == "reference":
+        own = performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late).mean(0)
+    return {"mean": np.asarray(own, np.float32), "std": table["std"]}
+
+
 def known_motion(motion: np.ndarray, data: Config, table: PyTree) -> np.ndarray:
-    """Returns head motions [t, 6] as Phi is given them: smoothed and normalised."""
+    """Returns head motions [t, 6] as Phi is given them: smoothed, and normalised by `own_table`."""
     smooth = performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late)
     return normalised(smooth, table)
 
 
 def told_motion(made: np.ndarray, table: PyTree) -> np.ndarray:
     """Returns what Phi made, [T, 6], in radians and px, as smooth as the motions it learnt from.
+
+    The table is the `own_table` of the reference.
 
     Departs from paper and published code: each frame is made of its own sound, so that what is
     made trembles where what was learnt does not.

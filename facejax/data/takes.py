@@ -15,6 +15,7 @@ from facejax.performance import Performance
 from facejax.progress import progress
 
 STATISTICS = ("data", "published")
+CENTRES = ("data", "reference")
 COLOURED = "coloured"  # noise that needs no file
 
 
@@ -41,11 +42,13 @@ class Config:
     late: int = 0  # frames by which smoothed motion and sound lag; released: 1
     smooth_sound: bool = False  # over frames; released, of head motion: True
     statistics: str = "data"  # that normalise head motion: of the clips, or "published"
+    centre: str = "data"  # that head motion is counted from: the statistics' mean, or "reference"
 
     def __post_init__(self):
         for name, due in (
             ("identity", landmark_basis.IDENTITIES),
             ("statistics", STATISTICS),
+            ("centre", CENTRES),
         ):
             if getattr(self, name) not in due:
                 raise InputError(f"data.{name} is {getattr(self, name)!r}; due: {' or '.join(due)}")

@@ -39,6 +39,23 @@ def test_motions_are_normalised_with_the_clips_numbers_or_the_published(folder):
     np.testing.assert_allclose(published["std"], head_motions.PUBLISHED_STD, rtol=1e-6)
 
 
+def test_head_motion_may_be_counted_from_the_mean_of_the_reference(folder):
+    usual, centred = (fake_performances.head_motions(folder, centre=c) for c in takes.CENTRES)
+    for step in range(2):
+        one, two = usual.load(step), centred.load(step)
+        np.testing.assert_allclose(two["known_motion"].mean(1), 0, atol=1e-5)
+        for name in ("known_motion", "motion"):
+            due = one[name] - one["known_motion"].mean(1, keepdims=True)
+            np.testing.assert_allclose(two[name], due, atol=1e-5)
+    table, motion = centred.given["head_motion"], centred.takes[0].seen.motion
+    for away in (0, 7.0):  # a person who looks to another side is the same person
+        own = head_motions.own_table(motion + away, centred.config, table)
+        known = head_motions.known_motion(motion + away, centred.config, own)
+        np.testing.assert_allclose(known.mean(0), 0, atol=1e-4)
+        smooth = performance.smoothed(motion, 11)
+        np.testing.assert_allclose(head_motions.denormalised(known, own), smooth + away, atol=1e-3)
+
+
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_part_of_smoothed_sound_is_a_part_of_the_whole(late):
     chunks = np.random.default_rng(0).integers(-9, 9, (80, 3)).astype(np.int16)
