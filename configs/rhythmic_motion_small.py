@@ -4,7 +4,10 @@ r"""Phi of Rhythmic Head Motion narrow enough to train on a CPU in minutes.
   facejax train --config configs/rhythmic_motion_small.py --config.data.path=talk --workdir W
   facejax evaluate --workdir W --data talk --split test
 
-Sound at 8 kHz, channels a quarter to an eighth of the paper's. Hardware: two CPU cores.
+Sound at 8 kHz, channels a quarter to an eighth of the paper's; head motion counted from the mean of
+the reference. To expect after 600 steps (two to three minutes of two CPU cores), on people never
+trained on: landmarks 15.9 px off (the reference's mean 14.7, copying its last frame 17.2), spread
+0.37 deviations off (0.85 for whatever holds still). Hardware: two CPU cores.
 """
 
 from facejax.settings import default_config
