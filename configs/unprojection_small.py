@@ -38,7 +38,7 @@ def get_config(size="32"):
         occlusion=0.0,
     )
     config.optim.update(
-        gen_lr=2e-3, b1=0.9, schedule="linear", constant_part=0.3, ema=0.0, warmup_steps=50
+        gen_lr=1e-2, b1=0.9, schedule="linear", constant_part=0.3, ema=0.0, warmup_steps=50
     )
     config.train.update(
         steps=2000, log_every=100, eval_every=500, sample_every=500, checkpoint_every=500
