@@ -86,6 +86,18 @@ def test_one_set_of_references_serves_a_batch():
     assert one.image.shape == (2, 2, 2, 5)
 
 
+def test_targets_of_a_clip_are_embedded_as_if_each_had_its_references():
+    _, variables, run = made()
+    images, sketches, target = inputs(references=2)
+    target = jnp.concatenate([target, target[::-1]])
+    copies = [jnp.repeat(x, 2, 0) for x in (images, sketches)]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+        run(variables, images, sketches, target),
+        run(variables, *copies, target),
+    )
+
+
 def test_the_mean_over_references_ignores_the_target():
     net = embedding(attend=False, exchange=False)
     images, sketches, target = inputs()

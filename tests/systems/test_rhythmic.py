@@ -139,23 +139,24 @@ def test_one_set_of_references_serves_many_targets():
         np.testing.assert_allclose(one[name], two[name], atol=2e-4)
 
 
-def test_targets_of_a_clip_are_made_as_if_each_had_its_references():
+@pytest.mark.slow
+def test_targets_of_a_clip_see_what_each_would_see_with_its_own_references():
     clips, targets = fake_few_shots.batch(rows=2), fake_few_shots.batch(rows=4, seed=1)
-    shared = {k: clips[k] for k in ("references", "reference_landmarks", "key_frame")}
-    shared["reference_motion"] = clips["reference_motion"]
+    names = ("references", "reference_landmarks", "key_frame", "reference_motion")
+    shared = {name: clips[name] for name in names}
     own = {k: targets[k] for k in ("target", "landmarks", "target_motion", "head", "matched")}
     repeated = jax.tree.map(lambda x: np.repeat(x, 2, 0), shared)
-    settings, run = config("paper", flow_target="mesh"), generator("paper", MESH)
-    inputs = fake_few_shots.inputs
-    for name in ("image", "warped", "projection", "attention"):
-        np.testing.assert_allclose(
-            run(inputs(shared | own))[name], run(inputs(repeated | own))[name], atol=2e-4
-        )
-    flows = [
-        rhythmic_inputs.flow_targets(settings, frozen(), given | own)
-        for given in (shared, repeated)
-    ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *flows)
+    settings = config("paper", flow_target="mesh")
+    seen, due = (
+        rhythmic_inputs.draw_inputs(settings, frozen(), given | own) for given in (shared, repeated)
+    )
+    for name in ("sketch", "matched", "matched_sketch", "projection", "projection_sketch"):
+        np.testing.assert_allclose(getattr(seen, name), getattr(due, name), atol=1e-4)
+    assert len(seen.references) == 2
+    flows = lambda given: rhythmic_inputs.flow_targets(settings, frozen(), given | own)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), flows(shared), flows(repeated)
+    )
 
 
 @pytest.mark.slow
