@@ -13,10 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from facejax import allocator  # noqa: E402
-
-allocator.keep_memory()
-
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

@@ -41,6 +41,7 @@ def test_flat_white_light_shows_the_albedo(studio, scene):
     np.testing.assert_allclose(image[~seen], 0.2)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(studio, scene):
     """Colour and light enter smoothly; the image is linear in each of the two."""
     target = photometric.render(jax.tree.map(lambda x: 1.01 * x, scene), studio)

@@ -220,6 +220,7 @@ def test_meshes_of_nothing_are_covered_nowhere():
     assert value == 0 and not np.any(gradient)
 
 
+@pytest.mark.slow
 def test_odd_triangles_batches_and_vmap(monkeypatch):
     screens, topology = occlusion.odd_soup(24, 4)
     ids = np.asarray(rasterize(screens, topology, 24, 24))
