@@ -96,8 +96,8 @@ def affine(points: int) -> list[Goal]:
 def coefficients(points: int, batch: int, platform: str) -> list[Goal]:
     """Dense coefficients of a fixed basis.
 
-    A basis of 5,000 points stays in the cache, where NumPy's product of one frame already runs at a
-    third of the processor's peak: no factor is asked for there.
+    For 5,000 points NumPy's product of one frame already runs at a third of the speed of the
+    fastest product of all: no factor is asked for there.
     """
     found = [at_most("coefficient error", 1e-5)]
     speed = {1: 0.85, 64: 8.0 if points > 5000 else None}.get(batch)

@@ -98,8 +98,8 @@ class FewShots:
         near = functools.partial(schedule.nearest_valid, shot.valid[first:end])
         targets = [first + near(int(frame) - first) for frame in frames]
         pool = shot.references
-        if len(set(pool) - set(targets)) >= config.references:
-            pool = pool[~np.isin(pool, targets)]  # of a reference video that is trained on
+        others = pool[~np.isin(pool, targets)]  # of a reference video that is trained on
+        pool = others if len(others) >= config.references else pool
         chosen = np.sort(rng.choice(pool, config.references, replace=False))
         given = reference_part(shot, chosen, config.size)
         return given, [self._target(shot, chosen, target, rng) for target in targets]

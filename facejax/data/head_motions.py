@@ -7,7 +7,6 @@ reference, so that people whom the camera sees from another side than those lear
 paper and published code count from the mean of all.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -40,10 +39,7 @@ class HeadMotions(Performances):
         return self.config.tau + self.config.frames
 
     def _given(self) -> dict[str, Any]:
-        smooth = functools.partial(
-            performance.smoothed, width=performance.SMOOTHED_MOTION, late=self.config.late
-        )
-        motion = [smooth(one.seen.motion) for one in self.takes]
+        motion = [_smooth(one.seen.motion, self.config) for one in self.takes]
         table = motion_table(self.config, motion, [one.seen.valid for one in self.takes])
         self._motion = [normalised(one, table) for one in motion]
         return {"head_motion": table}
@@ -109,14 +105,17 @@ def own_table(motion: np.ndarray, data: Config, table: PyTree) -> dict[str, np.n
     """
     own = table["mean"]
     if data.centre == "reference":
-        own = performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late).mean(0)
+        own = _smooth(motion, data).mean(0)
     return {"mean": np.asarray(own, np.float32), "std": table["std"]}
 
 
 def known_motion(motion: np.ndarray, data: Config, table: PyTree) -> np.ndarray:
     """Returns head motions [t, 6] as Phi is given them: smoothed, and normalised by `own_table`."""
-    smooth = performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late)
-    return normalised(smooth, table)
+    return normalised(_smooth(motion, data), table)
+
+
+def _smooth(motion: np.ndarray, data: Config) -> np.ndarray:
+    return performance.smoothed(motion, performance.SMOOTHED_MOTION, data.late)
 
 
 def told_motion(made: np.ndarray, table: PyTree) -> np.ndarray:
