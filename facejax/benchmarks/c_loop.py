@@ -5,26 +5,16 @@ benchmarks needs a compiler.
 """
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from facejax.files import atomic_path
-from facejax.weights import cache_dir
+from facejax.benchmarks import native
 
 SOURCE = Path(__file__).with_name("zbuffer.c")
-FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared")
 _FLOATS = np.ctypeslib.ndpointer(np.float32, flags="C_CONTIGUOUS")
 _INTS = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
-
-
-class NoCompilerError(RuntimeError):
-    """There is no C compiler here, or it refused; the message says which, in one line."""
 
 
 class CLoop(NamedTuple):
@@ -73,39 +63,12 @@ class CLoop(NamedTuple):
 def load() -> CLoop:
     """Returns the loop, compiled unless the cache holds it already.
 
-    The compiler is $CC, else cc; the cache is the one of `facejax weights`.
-
     Raises:
       NoCompilerError: nothing to compile with, or the compiler failed.
     """
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
-        raise NoCompilerError(f"no C compiler: {os.environ.get('CC') or 'cc'} is not installed")
-    version = _output([compiler, "--version"]).split("\n")[0]
-    recipe = "\n".join((version, *FLAGS, SOURCE.read_text()))
-    name = f"zbuffer-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
-    path = cache_dir() / "bench" / name
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as partial:
-                _output([compiler, *FLAGS, str(SOURCE), "-o", str(partial), "-lm"])
-        library = ctypes.CDLL(str(path))
-    except (OSError, ValueError) as error:
-        raise NoCompilerError(f"the C loop cannot be kept or loaded: {error}") from error
+    library, compiler = native.load(SOURCE)
     _declare(library)
-    return CLoop(library, version)
-
-
-def _output(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[0]
-        raise NoCompilerError(f"{command[0]} failed: {reason}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoCompilerError(f"{command[0]} failed: {error}") from error
-    return done.stdout
+    return CLoop(library, compiler)
 
 
 def _declare(library: ctypes.CDLL) -> None:

@@ -51,10 +51,10 @@ class Result(NamedTuple):
     figures: Mapping[str, float]
 
 
-def measure(row: Row, effort: Effort) -> Result:
-    """Returns the row's result: every contender timed, taking turns."""
+def measure(row: Row, effort: Effort, ready: Callable[[], None] = lambda: None) -> Result:
+    """Returns the row's result: every contender timed, taking turns, each round when `ready`."""
     contest = row.build()
-    times = take_turns(contest.contenders, effort.turns, effort.seconds)
+    times = take_turns(contest.contenders, effort.turns, effort.seconds, ready)
     # The calls hold the arrays: let go of them.
     kept = {name: one._replace(call=_spent) for name, one in contest.contenders.items()}
     return Result(row, kept, times, figures(contest, times))

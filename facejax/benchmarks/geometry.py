@@ -15,11 +15,12 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 
 from facejax.benchmarks import (
+    cores,
     fits,
     machine,
     meshes,
@@ -30,9 +31,12 @@ from facejax.benchmarks import (
     silhouettes,
     table,
 )
-from facejax.benchmarks.c_loop import NoCompilerError, load
+from facejax.benchmarks.c_loop import load
 from facejax.benchmarks.cases import Setting
 from facejax.benchmarks.compare import Effort, Result, Section, measure, to_json
+from facejax.benchmarks.cores import Watch
+from facejax.benchmarks.native import NoCompilerError
+from facejax.benchmarks.steady import steady
 from facejax.errors import InputError
 from facejax.files import atomic_path, check_parent
 from facejax.progress import progress
@@ -84,8 +88,12 @@ def run(args: argparse.Namespace) -> int:
         )
     host = machine.describe()
     notes += machine.busy(host)
-    sys.stdout.write("\n".join([machine.one_line(host), *notes, ""]) + "\n")
-    results = run_sections(chosen, QUICK if args.quick else FULL)
+    watch, blind = watch_cores(setting)
+    with steady() as pace:
+        notes += pace + blind
+        sys.stdout.write("\n".join([machine.one_line(host), *notes, ""]) + "\n")
+        results = run_sections(chosen, QUICK if args.quick else FULL, watch)
+    notes.append(watch.note())
     if args.out:
         report = {"command": command(args)} | host | {"notes": notes}
         if setting.c_loop:
@@ -97,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         rows = [result for owner, result in results if owner is section]
         if rows:
             sys.stdout.write(table.section_text(section, rows) + "\n\n")
-    sys.stdout.write(table.summary([result for _, result in results]) + "\n")
+    sys.stdout.write(f"{watch.note()}\n{table.summary([one for _, one in results])}\n")
     return 0
 
 
@@ -128,10 +136,22 @@ def sections(setting: Setting) -> Iterator[Section]:
         yield from module.sections(setting)
 
 
-def run_sections(chosen: list[Section], effort: Effort) -> list[tuple[Section, Result]]:
-    """Measures every row, with a progress bar."""
-    rows = [(section, row) for section in chosen for row in section.rows]
-    return [(section, measure(row, effort)) for section, row in progress(rows, label="bench")]
+def watch_cores(setting: Setting) -> tuple[Watch, list[str]]:
+    """Returns what holds a round until the cores are near, and a line where it cannot tell."""
+    if setting.platform != "cpu":
+        return Watch(lambda: 0.0), []
+    try:
+        return Watch(cores.load()), []
+    except NoCompilerError as error:
+        return Watch(lambda: 0.0), [f"the distance of the cores is not watched: {error}"]
+
+
+def run_sections(
+    chosen: list[Section], effort: Effort, ready: Callable[[], None]
+) -> list[tuple[Section, Result]]:
+    """Measures every row, each round when `ready` returns, with a progress bar."""
+    rows = progress([(section, row) for section in chosen for row in section.rows], label="bench")
+    return [(section, measure(row, effort, ready)) for section, row in rows]
 
 
 def command(args: argparse.Namespace) -> str:

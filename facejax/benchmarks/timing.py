@@ -52,7 +52,12 @@ def compiled(function: Callable, *arguments: Any, frames: int = 1) -> Contender:
     return Contender(lambda: program(*arguments), frames, seconds, temp)
 
 
-def take_turns(contenders: Mapping[str, Contender], turns: int, seconds: float) -> dict[str, Times]:
+def take_turns(
+    contenders: Mapping[str, Contender],
+    turns: int,
+    seconds: float,
+    ready: Callable[[], None] = lambda: None,
+) -> dict[str, Times]:
     """Returns the times of each contender.
 
     The first call of each is a warm-up and is not counted, but for contenders that take over SLOW
@@ -62,6 +67,7 @@ def take_turns(contenders: Mapping[str, Contender], turns: int, seconds: float) 
       contenders: by name.
       turns: of the quick ones.
       seconds: aimed at for all turns together; kept to FEWEST turns each.
+      ready: called before every round; returns when the machine is fit for it.
     """
     once = {name: _seconds(contender.call, 1) for name, contender in contenders.items()}
     kept = {name: [first] for name, first in once.items() if first > SLOW}
@@ -76,6 +82,7 @@ def take_turns(contenders: Mapping[str, Contender], turns: int, seconds: float) 
         plan[name] = (calls, max(1, turns // min(possible, turns)))
         kept[name] = []
     for turn in range(turns):
+        ready()
         start = turn % max(1, len(plan))  # no one always follows the same other
         for name, (calls, stride) in [*plan.items()][start:] + [*plan.items()][:start]:
             if turn % stride == 0:

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from facejax.benchmarks import c_loop, meshes
+from facejax.benchmarks import c_loop, meshes, native
 from facejax.geometry.rasterize import fragments, interpolate, mesh_topology, rasterize
 
 HEIGHT, WIDTH = 60, 72
@@ -88,7 +88,7 @@ def test_the_second_start_compiles_nothing(loop, tmp_path):
 def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("FACEJAX_CACHE", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(c_loop.NoCompilerError, match="no-such-compiler is not installed"):
+    with pytest.raises(native.NoCompilerError, match="no-such-compiler is not installed"):
         c_loop.load()
 
 
@@ -98,5 +98,5 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("FACEJAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CC", str(broken))
-    with pytest.raises(c_loop.NoCompilerError, match="broken-cc failed: broken on purpose"):
+    with pytest.raises(native.NoCompilerError, match="broken-cc failed: broken on purpose"):
         c_loop.load()

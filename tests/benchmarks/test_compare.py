@@ -49,6 +49,12 @@ def test_contenders_take_turns_and_none_always_goes_first(clock):
     assert rounds == ["ab", "ba", "ab", "ba"]
 
 
+def test_every_round_waits_for_the_machine(clock):
+    pair = {name: clock.contender(name, [0.01]) for name in "ab"}
+    timing.take_turns(pair, turns=2, seconds=1e9, ready=lambda: clock.order.append("?"))
+    assert "".join(clock.order[4:]) == "?ab?ba"
+
+
 def test_short_calls_are_repeated_within_a_turn(clock):
     times = timing.take_turns({"a": clock.contender("a", [1e-4])}, turns=3, seconds=1e9)["a"]
     assert times.median == pytest.approx(1e-4) and times.turns == 3
