@@ -68,7 +68,7 @@ def rasterize(
         scatter), "scatter32" (two 32-bit ones), "sort" (no scatter), "brute" (every triangle at
         every pixel), "auto" (sort on TPU, else scatter64).
       pairs_per_step: (triangle, pixel) candidates looked at in one turn of the loop; by default
-        0.5 to 1.5 a pixel, of one frame on CPU and of the whole batch elsewhere. Changes time and
+        0.6 to 1.5 a pixel, of one frame on CPU and of the whole batch elsewhere. Changes time and
         memory only.
 
     Returns:

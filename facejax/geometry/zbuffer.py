@@ -125,12 +125,18 @@ def cover(found: Planes, column: jax.Array, row: jax.Array) -> tuple[jax.Array, 
     """
     column, row = column.astype(jnp.float32), row.astype(jnp.float32)
 
-    def value(plane: Plane) -> jax.Array:
-        return plane.column * column + (plane.row * row + plane.first)
+    def value(plane: Plane) -> Plane:
+        return plane._replace(first=plane.column * column + (plane.row * row + plane.first))
 
-    a, b, c = (value(edge) >= 0 for edge in found.edges)
+    edges = tuple(value(edge) for edge in found.edges)
+    return cover_first(found._replace(edges=edges, depth=value(found.depth)))
+
+
+def cover_first(found: Planes) -> tuple[jax.Array, jax.Array]:
+    """Returns what `cover` does, for the first pixel of each box."""
+    a, b, c = (edge.first >= 0 for edge in found.edges)
     # A sliver's plane may be steep; its depth must not leave the triangle.
-    return a & b & c, jnp.clip(value(found.depth), found.near, found.far)
+    return a & b & c, jnp.clip(found.depth.first, found.near, found.far)
 
 
 def triangles(screen: jax.Array, faces: jax.Array, height: int, width: int, cull: str) -> Triangles:
@@ -189,10 +195,7 @@ def search(
     table = lax.optimization_barrier(planes(tri)) if prepared else tri
     step = step or default_step(num_frames * height * width, prepared)
 
-    def candidates(pairs: Pairs, found: Any) -> Candidates:
-        found = found if prepared else planes(found)
-        first_x, first_y = rows(boxes.first_x, pairs.box), rows(boxes.first_y, pairs.box)
-        inside, depth = cover(found, pairs.column - first_x, pairs.row - first_y)
+    def candidates(pairs: Pairs, inside: jax.Array, depth: jax.Array) -> Candidates:
         pixel, triangle = pairs.row * width + pairs.column, pairs.box
         if num_frames > 1:
             frame = lax.div(pairs.box, jnp.int32(num_faces))
@@ -201,11 +204,15 @@ def search(
 
     def update(state: Any, pairs: Pairs) -> Any:
         found = jax.tree.map(lambda leaf: rows(leaf, pairs.box), table)
-        return resolver.update(state, candidates(pairs, found))
+        first_x, first_y = rows(boxes.first_x, pairs.box), rows(boxes.first_y, pairs.box)
+        x, y = pairs.column - first_x, pairs.row - first_y
+        covered = cover(found if prepared else planes(found), x, y)
+        return resolver.update(state, candidates(pairs, *covered))
 
     every = jnp.arange(boxes.size_x.size, dtype=jnp.int32)
     some = (boxes.size_x > 0) & (boxes.size_y > 0)
-    firsts = candidates(Pairs(every, boxes.first_x, boxes.first_y, some), table)
+    covered = cover_first(table if prepared else planes(tri))
+    firsts = candidates(Pairs(every, boxes.first_x, boxes.first_y, some), *covered)
     state = resolver.update(resolver.empty(num_frames * height * width), firsts)
     state = fold(boxes, step, update, state, skip=1)
     return _identity(resolver.winners(state)).reshape(num_frames, height * width)
@@ -213,7 +220,7 @@ def search(
 
 def default_step(num_pixels: int, prepared: bool) -> int:
     """Returns how many pairs to look at in one turn: all of a frame, as far as one can tell."""
-    return max(1024, 3 * num_pixels // 2 if prepared else num_pixels // 2)
+    return max(1024, 3 * num_pixels // 2 if prepared else 5 * num_pixels // 8)
 
 
 def brute(tri: Triangles, size: tuple[int, int]) -> jax.Array:
@@ -222,13 +229,13 @@ def brute(tri: Triangles, size: tuple[int, int]) -> jax.Array:
     row, column = jnp.meshgrid(
         jnp.arange(height, dtype=jnp.int32), jnp.arange(width, dtype=jnp.int32), indexing="ij"
     )
-    table = lax.optimization_barrier(planes(tri))
 
     def body(index: jax.Array, state: tuple) -> tuple:
         key, winner = state
-        one, box = jax.tree.map(lambda leaf: leaf[index], (table, tri.boxes))
+        one = jax.tree.map(lambda leaf: leaf[index], tri)
+        box = one.boxes
         x, y = column - box.first_x, row - box.first_y
-        inside, depth = cover(one, x, y)
+        inside, depth = cover(lax.optimization_barrier(planes(one)), x, y)
         inside &= (x >= 0) & (x < box.size_x) & (y >= 0) & (y < box.size_y)
         candidate = depth_key(depth)
         nearer = inside & (candidate < key)
