@@ -43,6 +43,14 @@ def gradients(
         drawn = interpolate(colors, topology, surface(screen, topology, px))
         return jnp.mean((drawn - target) ** 2) / len(screens)
 
+    return loss_gradients(loss, screens, colors, targets)
+
+
+def loss_gradients(
+    loss: Callable, screens: jax.Array, colors: jax.Array, targets: jax.Array
+) -> tuple:
+    """The sum over frames of loss(screen, colors, target); its gradients to colours, vertices."""
+
     def one_frame(frame: tuple) -> tuple:
         screen, target = frame
         value, (to_screen, to_colors) = jax.value_and_grad(loss, (0, 1))(screen, colors, target)

@@ -14,6 +14,7 @@ from facejax.benchmarks.cases import Case, Scene, Setting, cases, scene
 from facejax.benchmarks.compare import OURS, Contest, Row, Section
 from facejax.benchmarks.goals import Goal
 from facejax.benchmarks.timing import Contender, compiled
+from facejax.geometry.frames import sum_over_frames
 from facejax.geometry.mesh import MeshTopology
 from facejax.geometry.rasterize import interpolate
 from facejax.geometry.silhouette import silhouette_coverage
@@ -25,38 +26,38 @@ SIGMA = 0.5  # px^2: of the soft silhouette's sigmoid of squared distances
 IDS = f"{OURS} / ids"  # what it costs beside the hard image
 
 
-def coverage_gradient(screen: jax.Array, weights: jax.Array, topology: MeshTopology) -> Any:
+def coverage_gradient(screens: jax.Array, weights: jax.Array, topology: MeshTopology) -> Any:
     """The covered area, weighted by [B, H, W], and its gradient to the vertices."""
 
-    def area(screen: jax.Array) -> jax.Array:
+    def area(screen: jax.Array, weights: jax.Array) -> jax.Array:
         seen = rendering.surface(screen, topology, weights.shape[-1])
         return jnp.sum(weights * silhouette_coverage(screen, topology, seen))
 
-    return jax.value_and_grad(area)(screen)
+    return sum_over_frames(lambda frame: jax.value_and_grad(area)(*frame), (screens, weights))
 
 
 def splat_gradient(
-    screen: jax.Array, colors: jax.Array, target: jax.Array, topology: MeshTopology
+    screens: jax.Array, colors: jax.Array, targets: jax.Array, topology: MeshTopology
 ) -> Any:
     """The mean square distance of splats to [B, H, W, 4], with gradients to vertices, colours."""
 
-    def loss(screen: jax.Array, colors: jax.Array) -> jax.Array:
+    def loss(screen: jax.Array, colors: jax.Array, target: jax.Array) -> jax.Array:
         seen = rendering.surface(screen, topology, target.shape[-2])
         surface = interpolate(colors, topology, lax.stop_gradient(seen))
-        return jnp.mean((splat(screen, topology, seen, surface) - target) ** 2)
+        return jnp.mean((splat(screen, topology, seen, surface) - target) ** 2) / len(screens)
 
-    return jax.value_and_grad(loss, argnums=(0, 1))(screen, colors)
+    return rendering.loss_gradients(loss, screens, colors, targets)
 
 
-def soft_gradient(screen: jax.Array, weights: jax.Array, topology: MeshTopology) -> Any:
+def soft_gradient(screens: jax.Array, weights: jax.Array, topology: MeshTopology) -> Any:
     """The softly covered area, weighted by [B, H, W], and its gradient to the vertices."""
     height, width = weights.shape[-2:]
 
-    def area(screen: jax.Array) -> jax.Array:
+    def area(screen: jax.Array, weights: jax.Array) -> jax.Array:
         layers = rasterize_layers(screen, topology, height, width, LAYERS, soft_radius(SIGMA))
         return jnp.sum(weights * soft_silhouette(screen, topology, layers, SIGMA))
 
-    return jax.value_and_grad(area)(screen)
+    return sum_over_frames(lambda frame: jax.value_and_grad(area)(*frame), (screens, weights))
 
 
 def sections(setting: Setting) -> Iterator[Section]:

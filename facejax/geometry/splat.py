@@ -25,6 +25,7 @@ second derivatives, and motions that change within a pixel, as at the rim of a t
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -87,21 +88,61 @@ def splat(
     return over_frames(remembering_inputs(draw), batch, (screen, frozen, colors))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _mix(image: jax.Array, motion: jax.Array, depth: jax.Array, variance: float) -> jax.Array:
-    """Returns the sum over shifts, for [H, W, C] colours, [H, W, 2] motions and [H, W] depths."""
-    tail = math.exp(-0.5 / variance)
-    weight = {0: 1 / (1 + 2 * tail), 1: tail / (1 + 2 * tail), -1: tail / (1 + 2 * tail)}
+    """Returns the sum over shifts, for [H, W, C] colours, [H, W, 2] motions and [H, W] depths.
+
+    Motions are 0, and felt by the gradient only.
+    """
+    del motion, depth
+    return _blur(image, variance)
+
+
+def _forward(image: jax.Array, motion: jax.Array, depth: jax.Array, variance: float) -> tuple:
+    return _mix(image, motion, depth, variance), (image, depth)
+
+
+def _backward(variance: float, kept: tuple, gradient: jax.Array) -> tuple:
+    """Of the colours: the blur once more, which is symmetric. Of motions: see the sum above."""
+    image, depth = kept
+    (height, width), weight = depth.shape, _weights(variance)
     moment = 2 * weight[1]
-    height, width = depth.shape
-    total = image
+    along_x = along_y = jnp.zeros_like(depth)
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):  # every pair of neighbours once
         left, right = max(-dx, 0), max(dx, 0)
         first = (slice(0, height - dy), slice(left, width - right))
         second = (slice(dy, height), slice(right, width - left))
-        nearer = (depth[first] <= depth[second])[..., None]
-        moved = jnp.where(nearer, motion[first], motion[second])
-        felt = (moved[..., :1] * dx + moved[..., 1:] * dy) / moment
-        difference = weight[dy] * weight[dx] * (image[first] - image[second])
-        total += jnp.pad((felt - 1) * difference, ((0, dy), (left, right), (0, 0)))
-        total += jnp.pad((felt + 1) * difference, ((dy, 0), (right, left), (0, 0)))
-    return total
+        difference = (image[first] - image[second]) * (gradient[first] + gradient[second])
+        pull = weight[dy] * weight[dx] / moment * jnp.sum(difference, axis=-1)
+        nearer = depth[first] <= depth[second]
+        pull = jnp.pad(jnp.where(nearer, pull, 0.0), ((0, dy), (left, right))) + jnp.pad(
+            jnp.where(nearer, 0.0, pull), ((dy, 0), (right, left))
+        )
+        along_x, along_y = along_x + pull * dx, along_y + pull * dy
+    motion = jnp.stack([along_x, along_y], axis=-1)
+    return _blur(gradient, variance), motion, jnp.zeros_like(depth)
+
+
+_mix.defvjp(_forward, _backward)
+
+
+def _weights(variance: float) -> dict[int, float]:
+    """Returns the weights of the shifts along one axis, of sum 1."""
+    tail = math.exp(-0.5 / variance)
+    return {shift: tail ** abs(shift) / (1 + 2 * tail) for shift in (-1, 0, 1)}
+
+
+def _blur(image: jax.Array, variance: float) -> jax.Array:
+    """Returns weighted means over 3 x 3; what falls outside [H, W, C] stays with the pixel."""
+    weight = _weights(variance)
+
+    def along(values: Any, axis: int) -> jax.Array:
+        padded = jnp.pad(values, [(int(k == axis),) * 2 for k in range(3)])
+        before, after = (
+            lax.slice_in_dim(padded, start, start + values.shape[axis], axis=axis)
+            for start in (0, 2)
+        )
+        return weight[0] * values + weight[1] * (before + after)
+
+    inside = along(along(jnp.ones((*image.shape[:2], 1), image.dtype), 0), 1)
+    return along(along(image, 1), 0) + (1.0 - inside) * image
