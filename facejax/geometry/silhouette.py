@@ -24,10 +24,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from facejax import checks
-from facejax.geometry.crossings import crossings, place_on, sides
-from facejax.geometry.frames import over_frames, remembering_inputs
+from facejax.geometry.blend import blend
+from facejax.geometry.crossings import crossings, sides
+from facejax.geometry.frames import over_frames
 from facejax.geometry.mesh import MeshTopology
-from facejax.geometry.pairs import rows
 from facejax.geometry.rasterize import Fragments
 
 
@@ -82,7 +82,7 @@ def antialias(
 
     An outer edge blends with whatever the image shows beside the mesh, a fold inside with the
     surface behind. Differentiable in the image and, through the places of the edges, in the
-    vertices; no gradient reaches depths.
+    vertices, in reverse mode; no gradient reaches depths.
 
     Args:
       image: [..., H, W, C], of what `fragments` sees: colours, a mask, anything. All at once is
@@ -115,75 +115,19 @@ def antialias(
         vertices, triangle_id, depth = frame
         return crossings(vertices, topology, triangle_id, depth)
 
+    arrays = jax.tree.map(jnp.asarray, topology)
+
     def draw(frame: tuple) -> jax.Array:
         image, screen, edges = frame
-        gain, share = jnp.zeros_like(image), jnp.zeros_like(image[..., :1])
-        for u, edge in enumerate(edges):
-            displacement = _displacement(screen, topology, edge, image.shape[:2], u)
-            gain, share = _blend(image, displacement, 1 - u, gain, share)
-        # A pixel gives away more than itself only where a part is thinner than it both ways.
-        return image + gain / jnp.maximum(share, 1.0)
+        return blend(image, screen, arrays, edges)
 
     edges = over_frames(find, batch, (vertices, triangle_id, depth))
-    return over_frames(remembering_inputs(draw), batch, (image, screen, edges))
+    return over_frames(draw, batch, (image, screen, edges))
 
 
 def _check_mesh(screen: jax.Array, topology: MeshTopology) -> None:
     checks.shapes(screen=(screen, "... V 3"), corner_table=(topology.corner_table, "V D"))
     checks.shapes(edges=(topology.edges, "2 E"), edge_opposite=(topology.edge_opposite, "2 E"))
-
-
-def _displacement(
-    screen: jax.Array, topology: MeshTopology, edge: jax.Array, size: tuple[int, int], u: int
-) -> jax.Array:
-    """Returns how far edges cross beyond the middle of links along axis u, times n_u^2.
-
-    [V, 3], [H * W] edges -> [H, W] in [-0.5, 0.5], 0 where there is no edge.
-    """
-    here, v = edge >= 0, 1 - u
-    y, x = (
-        centre.reshape(-1) + 0.5
-        for centre in jnp.meshgrid(
-            *(jnp.arange(n, dtype=screen.dtype) for n in size), indexing="ij"
-        )
-    )
-    line, middle = (y, x + 0.5) if u == 0 else (x, y + 0.5)
-    # Pixels without an edge read past the end: zeros, and no pile of gradients on one vertex.
-    ends = [
-        screen.at[jnp.where(here, rows(end, jnp.maximum(edge, 0)), screen.shape[0])].get(
-            mode="fill", fill_value=0.0
-        )
-        for end in jnp.asarray(topology.edges)
-    ]
-    a, b = (lax.stop_gradient(end) for end in ends)
-    t = place_on(a[:, v], b[:, v], line)
-    du, dv = (b - a)[:, u], (b - a)[:, v]
-    inverse = 1.0 / jnp.where(here, du * du + dv * dv, 1.0)  # n_u = dv / length, n_v = -du / length
-    value = dv * dv * (a[:, u] + t * du - middle)
-    # The point of the edge that lies on the link moves; the crossing moves by n . motion / n_u.
-    motion = (1.0 - t)[:, None] * (ends[0] - a) + t[:, None] * (ends[1] - b)
-    change = dv * (dv * motion[:, u] - du * motion[:, v])
-    return jnp.where(here, (value + change) * inverse, 0.0).reshape(size)
-
-
-def _blend(
-    image: jax.Array, displacement: jax.Array, axis: int, gain: jax.Array, share: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Adds to what each pixel gains, and to its share that others take, along one axis of [H, W].
-
-    An edge past the middle of a link brings the first colour into the second pixel; an edge before
-    it brings the second colour into the first.
-    """
-    count = image.shape[axis] - 1
-    first = lax.slice_in_dim(image, 0, count, axis=axis)
-    second = lax.slice_in_dim(image, 1, count + 1, axis=axis)
-    displacement = lax.slice_in_dim(displacement, 0, count, axis=axis)[..., None]
-    into_first, into_second = jnp.maximum(-displacement, 0.0), jnp.maximum(displacement, 0.0)
-    pad = [[(0, 0)] * 3, [(0, 0)] * 3]
-    pad[0][axis], pad[1][axis] = (0, 1), (1, 0)
-    gain += jnp.pad(into_first * (second - first), pad[0])
-    gain += jnp.pad(into_second * (first - second), pad[1])
-    return gain, share + jnp.pad(into_first, pad[0]) + jnp.pad(into_second, pad[1])
 
 
 def _blur(image: jax.Array, width: float, axis: int) -> jax.Array:

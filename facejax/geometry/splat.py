@@ -20,7 +20,8 @@ for weights f that are linear over three pixels, motions are felt in full; with 
 Good for: losses on colours or masks, with coarse and dense meshes; devices without fast scatters
 (TPU), as it is three gathers and nine shifts. Gradients are smooth and those of the true image
 within 3 %. Not good for: sharp images (`silhouette.antialias`), losses with details of a pixel,
-second derivatives, and motions that change within a pixel, as at the rim of a tiny ball.
+second derivatives and forward mode, and motions that change within a pixel, as at the rim of a
+tiny ball.
 """
 
 import functools
@@ -32,6 +33,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from facejax import checks
+from facejax.geometry.channels import total
 from facejax.geometry.frames import over_frames, remembering_inputs
 from facejax.geometry.mesh import MeshTopology
 from facejax.geometry.rasterize import Fragments, interpolate
@@ -113,7 +115,7 @@ def _backward(variance: float, kept: tuple, gradient: jax.Array) -> tuple:
         first = (slice(0, height - dy), slice(left, width - right))
         second = (slice(dy, height), slice(right, width - left))
         difference = (image[first] - image[second]) * (gradient[first] + gradient[second])
-        pull = weight[dy] * weight[dx] / moment * jnp.sum(difference, axis=-1)
+        pull = weight[dy] * weight[dx] / moment * total(difference)[..., 0]
         nearer = depth[first] <= depth[second]
         pull = jnp.pad(jnp.where(nearer, pull, 0.0), ((0, dy), (left, right))) + jnp.pad(
             jnp.where(nearer, 0.0, pull), ((dy, 0), (right, left))

@@ -128,8 +128,8 @@ def cover(found: Planes, column: jax.Array, row: jax.Array) -> tuple[jax.Array, 
     def value(plane: Plane) -> Plane:
         return plane._replace(first=plane.column * column + (plane.row * row + plane.first))
 
-    edges = tuple(value(edge) for edge in found.edges)
-    return cover_first(found._replace(edges=edges, depth=value(found.depth)))
+    a, b, c = (value(edge) for edge in found.edges)
+    return cover_first(found._replace(edges=(a, b, c), depth=value(found.depth)))
 
 
 def cover_first(found: Planes) -> tuple[jax.Array, jax.Array]:
@@ -192,7 +192,7 @@ def search(
     tri = jax.tree.map(lambda leaf: leaf.reshape(-1), tri)
     boxes = tri.boxes
     prepared = num_faces * PIXELS_PREPARED <= height * width
-    table = lax.optimization_barrier(planes(tri)) if prepared else tri
+    table: Any = lax.optimization_barrier(planes(tri)) if prepared else tri
     step = step or default_step(num_frames * height * width, prepared)
 
     def candidates(pairs: Pairs, inside: jax.Array, depth: jax.Array) -> Candidates:

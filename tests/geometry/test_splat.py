@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from facejax.geometry import splat as splatting
 from facejax.geometry.mesh import mesh_topology
 from facejax.geometry.rasterize import Fragments, fragments, interpolate, rasterize
 from facejax.geometry.splat import splat
@@ -52,6 +53,38 @@ def test_image_is_the_blurred_one(variance):
     np.testing.assert_allclose(got[2:-2, 2:-2], due, atol=1e-6)
     full = splat(screen, topology, seen._replace(mask=np.ones_like(mask)), image)
     np.testing.assert_allclose(full[..., -1], 1, atol=1e-6)
+
+
+def loop_mix(image, motion, depth, variance):
+    """The sum of splat's description, pair by pair; differentiable at any motion."""
+    weight = splatting._weights(variance)
+    (height, width), total = depth.shape, jnp.asarray(image)
+    for y, x, dy, dx in np.ndindex(height, width, 3, 3):
+        here, shift = (y, x), (dy - 1, dx - 1)
+        there = (y - shift[0], x - shift[1])  # what is splatted from there moves here
+        if shift == (0, 0) or not (0 <= there[0] < height and 0 <= there[1] < width):
+            continue
+        nearer = min(here, there, key=lambda place: (depth[place], place))
+        moved = motion[nearer][0] * shift[1] + motion[nearer][1] * shift[0]
+        share = weight[shift[0]] * weight[shift[1]] * (1 + moved / (2 * weight[1]))
+        total = total.at[here].add(share * (image[there] - image[here]))
+    return total
+
+
+@pytest.mark.parametrize("variance", [0.25, 1.0])
+def test_the_gradient_is_that_of_the_sum_over_neighbours(variance):
+    rng = np.random.default_rng(0)
+    image, weights = rng.normal(size=(2, 5, 6, 3)).astype(np.float32)
+    depth = rng.integers(0, 4, (5, 6)).astype(np.float32)  # some are equal
+    still = np.zeros((5, 6, 2), np.float32)
+
+    def slopes(mix):
+        loss = lambda *moving: jnp.vdot(weights, mix(*moving, depth, variance))
+        return jax.value_and_grad(loss, (0, 1))(image, still)
+
+    got, due = slopes(splatting._mix), slopes(loop_mix)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(due), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("variance", [0.25, 1.0])
