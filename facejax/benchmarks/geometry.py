@@ -6,6 +6,11 @@ held against a C z-buffer of one thread compiled here ("C loop": as face librari
 "C careful": a tuned one; both draw ids only but where stated), fits against NumPy and SciPy a frame
 at a time. "met" and "missed" tell how a figure stands to its goal.
 
+Meanwhile idle cores are kept awake (needs permission for /dev/cpu_dma_latency), each of XLA's
+threads keeps to a core, and a round waits until the first and the last core share a cache (10
+minutes in all, one where they never did): on virtual machines all three come and go and double
+the times of XLA alone.
+
   facejax bench geometry --out results.json
   facejax bench geometry --quick
   facejax bench geometry --only ids gradients --meshes coarse-5k --sizes 128 256 --batches 1 8

@@ -99,12 +99,23 @@ def test_a_round_waits_until_the_cores_are_near(clock):
     assert watch.note().startswith("0 of 1 rounds began with the cores' caches apart; 7 s")
 
 
-def test_patience_ends_once_for_good(clock):
+def test_patience_ends_for_good(clock):
     watch = cores.Watch(lambda: 160e-9)
     for _ in range(5):
         watch()
     assert cores.PATIENCE <= clock[0] < cores.PATIENCE + 2 * cores.PAUSE
     assert (watch.looks, watch.apart) == (5, 5)
+
+
+def test_cores_that_were_near_are_waited_for_longer(clock):
+    watch = cores.Watch(lambda: 30e-9 if clock[0] < 1 else 160e-9)
+    watch()
+    clock[0] = 100.0
+    for _ in range(5):
+        watch()
+    assert cores.BUDGET <= clock[0] - 100 < cores.BUDGET + 2 * cores.PAUSE
+    assert (watch.looks, watch.apart) == (6, 5)
+    assert watch.waited == pytest.approx(clock[0] - 100)
 
 
 @linux
