@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from facejax.geometry.channels import total
-from facejax.geometry.corners import LANES
+from facejax.geometry.corners import LANES, no_gradient
 from facejax.geometry.crossings import place_on
 from facejax.geometry.mesh import MeshTopology
 from facejax.geometry.pairs import rows
@@ -87,9 +86,7 @@ def _backward(kept: tuple, gradient: jax.Array) -> tuple:
         pulls += [(1.0 - cut.t)[:, None] * pull, cut.t[:, None] * pull]
     summed = jnp.zeros((screen.shape[0], LANES), screen.dtype)
     summed = summed.at[jnp.concatenate(ends)].add(jnp.concatenate(pulls), mode="drop")
-    no_gradient = lambda leaf: np.zeros(jnp.shape(leaf), jax.dtypes.float0)
-    nothing = jax.tree.map(no_gradient, (topology, edges))
-    return to_image, summed[:, : screen.shape[1]], *nothing
+    return to_image, summed[:, : screen.shape[1]], *no_gradient((topology, edges))
 
 
 blend.defvjp(_forward, _backward)

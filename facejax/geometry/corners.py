@@ -6,6 +6,8 @@ in their last bits; `deterministic` sorts the pixels by triangle instead and add
 the image alone decides.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,11 @@ def corner_rows(
     return gather(table, jax.tree.map(jnp.asarray, topology), triangle_id)
 
 
+def no_gradient(integers: Any) -> Any:
+    """Returns what a written-out gradient has to say of a pytree of integers: nothing."""
+    return jax.tree.map(lambda leaf: np.zeros(jnp.shape(leaf), jax.dtypes.float0), integers)
+
+
 def _gather(table: jax.Array, topology: MeshTopology, triangle_id: jax.Array) -> list[jax.Array]:
     # Empty pixels read zeros past the end, each its own: no gradients pile up in one place.
     size = triangle_id.size
@@ -64,8 +71,7 @@ def _forward(table: jax.Array, topology: MeshTopology, triangle_id: jax.Array) -
 def _backward(kept: tuple, gradients: list[jax.Array]) -> tuple:
     _, topology, triangle_id = kept
     total = _to_vertices(triangle_id, jnp.stack(gradients, axis=1), topology)
-    no_gradient = lambda leaf: np.zeros(jnp.shape(leaf), jax.dtypes.float0)
-    return total, jax.tree.map(no_gradient, topology), no_gradient(triangle_id)
+    return total, *no_gradient((topology, triangle_id))
 
 
 _in_fixed_order.defvjp(_forward, _backward)
