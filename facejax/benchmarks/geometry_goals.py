@@ -8,7 +8,6 @@ from facejax.benchmarks.cases import LARGE_MESH, REFERENCE, Case
 from facejax.benchmarks.compare import OURS
 from facejax.benchmarks.goals import Goal, at_least, at_most
 
-UNREFINED = "unrefined"  # the fit that solves its normal equations once
 TEMP_MB = 16  # whatever the batch on a CPU, a frame on an accelerator
 COMPILE_IDS, COMPILE_RENDER = 2.5, 6  # s
 
@@ -107,13 +106,10 @@ def coefficients(points: int, batch: int, platform: str) -> list[Goal]:
 
 
 def projected(points: int, batch: int, platform: str) -> list[Goal]:
-    """Coefficients seen through a camera of each frame's own.
-
-    SciPy solves once, so the speed is that of the fit that is not refined.
-    """
+    """Coefficients seen through a camera of each frame's own."""
     found = [at_most("coefficient error", 1e-5)]
     if platform == "cpu" and batch == 64:
-        found.append(at_least(f"SciPy / {UNREFINED}", 20 if points <= 5000 else 60))
+        found.append(at_least(f"SciPy / {OURS}", 20 if points <= 5000 else 60))
     return found
 
 

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 
 from facejax import checks
 from facejax.geometry.camera import Camera, camera_from_affine, fit_affine
+from facejax.geometry.coefficients import normal_matrix
 from facejax.geometry.face_basis import FaceBasis
-from facejax.geometry.least_squares import solver
-from facejax.geometry.linear_basis import LinearBasis, along_rows, normal_matrix, offsets, see
+from facejax.geometry.least_squares import factored, solve
+from facejax.geometry.linear_basis import LinearBasis, along_rows, offsets, see
 from facejax.geometry.rotations import rotation_vector_to_matrix
 
 # Gauss-Newton steps: with a ridge that belongs to the noise, they end at float32's rounding.
@@ -208,12 +209,12 @@ def _change(
     held = jnp.pad(ridge * fitted.own, ((0, 0), (0, CAMERA)))
     cross = normal[:, count:, :count]
     right = jnp.concatenate([cross, (slope[:, count:] - held)[..., None]], axis=-1)
-    solved = solver(own)(right)
+    solved = solve(factored(own), right)
     taken = jnp.einsum("tei,tej->ij", cross, solved, precision="highest")
     summed = jnp.sum(normal[:, :count, :count], axis=0) - taken[:, :count]
     summed = summed + ridge * jnp.eye(count, dtype=slope.dtype)
     total = jnp.sum(slope[:, :count], axis=0) - taken[:, count] - ridge * fitted.shared
-    shared = solver(summed)(total[:, None])[:, 0]
+    shared = solve(factored(summed), total[:, None])[:, 0]
     return shared, solved[..., count] - jnp.matmul(solved[..., :count], shared, precision="highest")
 
 

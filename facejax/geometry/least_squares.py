@@ -1,6 +1,6 @@
 """Small dense least-squares problems in float32, given by their normal equations."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,16 @@ from facejax import checks
 FLOOR = 1e-5
 
 
-def solver(normal: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """Returns the function that solves normal @ x = right for x, given right, both [..., R, M].
+class Factored(NamedTuple):
+    """Normal equations with their diagonal scaled to 1 + FLOOR, as a Cholesky factor."""
 
-    Cholesky in float32 of the matrix with its diagonal scaled to 1 + FLOOR, corrected once for
-    FLOOR. Singular equations have a finite solution too.
+    lower: jax.Array  # [..., R, R], lower @ lower^T = scale * normal * scale^T + floor * identity
+    scale: jax.Array  # [..., R, 1]
+    floor: jax.Array  # [..., R, 1]
+
+
+def factored(normal: jax.Array) -> Factored:
+    """Returns the equations made ready for `solve`.
 
     Args:
       normal: [..., R, R] symmetric, positive semidefinite.
@@ -23,17 +28,39 @@ def solver(normal: jax.Array) -> Callable[[jax.Array], jax.Array]:
     diagonal = jnp.diagonal(normal, axis1=-2, axis2=-1)
     null = diagonal <= 0
     scale = jnp.where(null, 0.0, jax.lax.rsqrt(jnp.where(null, 1.0, diagonal)))[..., None]
-    even = scale * normal * jnp.swapaxes(scale, -1, -2)
     floor = jnp.where(null, 1.0, FLOOR)[..., None]
     eye = jnp.broadcast_to(jnp.eye(normal.shape[-1], dtype=normal.dtype), normal.shape)
-    factor = jnp.linalg.cholesky(even + floor * eye)
+    even = scale * normal * jnp.swapaxes(scale, -1, -2) + floor * eye
+    # symmetric as it is; transposed it already has LAPACK's layout
+    columns = jnp.swapaxes(even, -1, -2)
+    return Factored(jax.lax.linalg.cholesky(columns, symmetrize_input=False), scale, floor)
 
-    def solve(right: jax.Array) -> jax.Array:
-        found = jax.scipy.linalg.cho_solve((factor, True), scale * right)
-        left = scale * right - jnp.matmul(even, found, precision="highest")
-        return scale * (found + jax.scipy.linalg.cho_solve((factor, True), left))
 
-    return solve
+def solve(equations: Factored, right: jax.Array) -> jax.Array:
+    """Returns the solution x, [..., R, M], of normal @ x = right, corrected once for FLOOR.
+
+    Singular equations have a finite solution too.
+
+    Args:
+      equations: of `factored`.
+      right: [..., R, M].
+    """
+    lower, scale, floor = equations
+    found = jax.scipy.linalg.cho_solve((lower, True), scale * right)
+    return scale * (found + jax.scipy.linalg.cho_solve((lower, True), floor * found))
+
+
+def in_turn(first: Factored, normal: jax.Array) -> jax.Array:
+    """Returns `normal`, [..., R, R], to be factored once other equations are.
+
+    On a CPU two batched factorisations at once can wait for each other forever (jaxlib 0.10): each
+    holds a thread of XLA's pool while it waits for tasks that no thread is left to run.
+
+    Args:
+      first: other equations of the same program and batch axes.
+      normal: [..., R, R].
+    """
+    return normal + 0.0 * first.lower[..., :1, :1]
 
 
 def bounded_least_squares(

@@ -7,7 +7,7 @@ from scipy.optimize import lsq_linear
 from facejax.geometry import camera as cameras
 from facejax.geometry import fit
 from facejax.geometry.camera import project
-from facejax.geometry.linear_basis import fit_coefficients
+from facejax.geometry.coefficients import fit_coefficients
 from facejax.geometry.morphable import MorphableModel, face_shape
 
 camera_from_pose = jax.jit(cameras.camera_from_pose)

@@ -9,7 +9,7 @@ from facejax.geometry import least_squares
 
 @jax.jit
 def solve(normal, right):
-    return least_squares.solver(normal)(right)
+    return least_squares.solve(least_squares.factored(normal), right)
 
 
 def normal_equations(condition, seed=0):
@@ -38,6 +38,17 @@ def test_singular_equations_have_a_finite_solution_that_satisfies_them():
     np.testing.assert_allclose(normal @ np.float64(found), right, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(found[:, 5], 0)
     np.testing.assert_array_equal(solve(jnp.zeros((2, 3, 3)), jnp.ones((2, 3, 1))), 0)
+
+
+def test_equations_in_turn_need_the_first_factor_once_compiled():
+    normal = jnp.float32(normal_equations(20))
+
+    @jax.jit
+    def wait(other):
+        return least_squares.in_turn(least_squares.factored(other), normal)
+
+    np.testing.assert_array_equal(wait(normal), normal)
+    assert np.isnan(wait(-normal + jnp.nan)).all()
 
 
 @pytest.mark.parametrize("count", [5, 30])
