@@ -15,6 +15,8 @@ import jax
 SHORTEST = 2e-3  # s: a turn repeats its call until it takes about this long
 SLOW = 10.0  # s: a first call longer than this is the only one
 FEWEST = 3  # turns of every other contender
+NAP, NAPS = 5e-3, 200  # s, and how many at most: waits for this process to come to rest
+IDLE = 0.2  # share of a core's time, below which it counts as at rest
 
 
 class Contender(NamedTuple):
@@ -86,8 +88,21 @@ def take_turns(
         start = turn % max(1, len(plan))  # no one always follows the same other
         for name, (calls, stride) in [*plan.items()][start:] + [*plan.items()][:start]:
             if turn % stride == 0:
+                rest()
                 kept[name].append(_seconds(contenders[name].call, calls))
     return {name: _summary(kept[name]) for name in contenders}
+
+
+def rest() -> None:
+    """Waits until this process's threads rest, so that a turn has the machine to itself.
+
+    Threads of OpenBLAS go on waiting busily for a tenth of a second after NumPy's last product.
+    """
+    for _ in range(NAPS):
+        used = time.process_time()
+        time.sleep(NAP)
+        if time.process_time() - used < IDLE * NAP:
+            return
 
 
 def _seconds(call: Callable[[], Any], calls: int) -> float:

@@ -5,8 +5,8 @@ perpendicular. Through a camera they no longer are. The normal equations of a fr
 together from products of the rows, prepared for each pair of coordinates (`LinearBasis.gram`), and
 the 2N x K matrix of the frame is never built.
 
-What float32 loses is in proportion to what is solved for. So the few longest rows, at an eighth of
-the work, explain the points first, and the equations are solved for what these leave.
+What float32 loses is in proportion to what is solved for. So the few longest rows explain the
+points first, for little work, and the equations are solved for what these leave.
 """
 
 import jax
@@ -24,8 +24,8 @@ from facejax.geometry.linear_basis import (
     see,
 )
 
-# One of so many principal rows takes part in the first guess.
-SHARE = 8
+# Principal rows that explain the points first, at most half of all.
+FEW = 20
 # Numbers held at once while weighted normal equations are put together.
 CHUNK = 2**24
 
@@ -134,7 +134,7 @@ def _solve(
 
     What is found first drops out of the result but for its rounding, and so out of derivatives.
     """
-    count = len(basis.rows) // SHARE
+    count = min(FEW, len(basis.rows) // 2)
     if weights is not None:
         count, refinements = 0, refinements + 1  # for the price of their sums it costs nothing
         checks.shapes(rest=(rest, "... N D"), weights=(weights, "... N"))

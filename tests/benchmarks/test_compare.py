@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import threading
 import time
 
 import jax.numpy as jnp
@@ -53,6 +54,20 @@ def test_every_round_waits_for_the_machine(clock):
     pair = {name: clock.contender(name, [0.01]) for name in "ab"}
     timing.take_turns(pair, turns=2, seconds=1e9, ready=lambda: clock.order.append("?"))
     assert "".join(clock.order[4:]) == "?ab?ba"
+
+
+def test_a_turn_waits_for_threads_that_still_work():
+    end = time.perf_counter() + 0.1
+
+    def work():
+        while time.perf_counter() < end:
+            pass
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    timing.rest()
+    assert time.perf_counter() >= end
+    busy.join()
 
 
 def test_short_calls_are_repeated_within_a_turn(clock):
