@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-SHORTEST = 2e-3  # s: a turn repeats its call until it takes about this long
+SHORTEST = 2e-2  # s: a turn repeats its call until it takes about this long
 SLOW = 10.0  # s: a first call longer than this is the only one
 FEWEST = 3  # turns of every other contender
 NAP, NAPS = 5e-3, 200  # s, and how many at most: waits for this process to come to rest

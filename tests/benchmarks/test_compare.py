@@ -44,14 +44,14 @@ def test_the_warm_up_is_not_counted_and_medians_are_taken(clock):
 
 
 def test_contenders_take_turns_and_none_always_goes_first(clock):
-    pair = {name: clock.contender(name, [0.01]) for name in "ab"}
+    pair = {name: clock.contender(name, [0.05]) for name in "ab"}
     timing.take_turns(pair, turns=4, seconds=1e9)
     rounds = ["".join(clock.order[k : k + 2]) for k in range(4, 12, 2)]
     assert rounds == ["ab", "ba", "ab", "ba"]
 
 
 def test_every_round_waits_for_the_machine(clock):
-    pair = {name: clock.contender(name, [0.01]) for name in "ab"}
+    pair = {name: clock.contender(name, [0.05]) for name in "ab"}
     timing.take_turns(pair, turns=2, seconds=1e9, ready=lambda: clock.order.append("?"))
     assert "".join(clock.order[4:]) == "?ab?ba"
 
@@ -73,12 +73,12 @@ def test_a_turn_waits_for_threads_that_still_work():
 def test_short_calls_are_repeated_within_a_turn(clock):
     times = timing.take_turns({"a": clock.contender("a", [1e-4])}, turns=3, seconds=1e9)["a"]
     assert times.median == pytest.approx(1e-4) and times.turns == 3
-    assert len(clock.order) == 2 + 3 * 20
+    assert len(clock.order) == 2 + 3 * 200
 
 
 def test_slow_contenders_sit_rounds_out_and_very_slow_ones_run_once(clock):
     three = {
-        "quick": clock.contender("quick", [0.01]),
+        "quick": clock.contender("quick", [0.05]),
         "slow": clock.contender("slow", [1.0]),
         "slowest": clock.contender("slowest", [60.0]),
     }
