@@ -224,26 +224,19 @@ def _in_space(weights: list[jax.Array], z: list[jax.Array]) -> tuple[list[jax.Ar
     return [part * depth for part in parts], depth
 
 
-@jax.custom_jvp
-def _weights(areas: tuple[jax.Array, ...], mask: jax.Array) -> tuple[jax.Array, ...]:
-    """Signed double areas opposite each corner -> barycentric weights, put back into [0, 1]."""
+def _weights(areas: tuple[jax.Array, ...], mask: jax.Array) -> list[jax.Array]:
+    """Signed double areas opposite each corner -> barycentric weights."""
     total = areas[0] + areas[1] + areas[2]
     solid = mask & (jnp.abs(total) > zbuffer.MIN_DOUBLE_AREA)
-    inside = [jnp.maximum(jnp.where(total < 0, -area, area), 0.0) for area in areas]
-    inverse = 1.0 / jnp.where(solid, inside[0] + inside[1] + inside[2], 1.0)
-    return tuple(jnp.where(solid, area * inverse, 0.0) for area in inside)
-
-
-@_weights.defjvp
-def _weights_jvp(primals: tuple, tangents: tuple) -> tuple:
-    """The derivative of area / total, zero on degenerate triangles."""
-    (areas, mask), (changes, _) = primals, tangents
-    total = areas[0] + areas[1] + areas[2]
-    solid = mask & (jnp.abs(total) > zbuffer.MIN_DOUBLE_AREA)
+    # Twice where: neither the value nor the gradient divides by zero.
     inverse = jnp.where(solid, 1.0 / jnp.where(solid, total, 1.0), 0.0)
-    grown = (changes[0] + changes[1] + changes[2]) * inverse
-    moved = [(change - area * grown) * inverse for area, change in zip(areas, changes, strict=True)]
-    return _weights(areas, mask), tuple(moved)
+    exact = [area * inverse for area in areas]
+    bounded = [jnp.clip(weight, 0.0, 1.0) for weight in exact]
+    rescale = 1.0 / jnp.where(solid, bounded[0] + bounded[1] + bounded[2], 1.0)
+    return [
+        weight + lax.stop_gradient(bound * rescale - weight)
+        for weight, bound in zip(exact, bounded, strict=True)
+    ]
 
 
 @functools.partial(jax.jit, static_argnames=("deterministic",))
