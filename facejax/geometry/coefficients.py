@@ -79,10 +79,10 @@ def fit_coefficients_projected(
       ridge: scalar > 0, in square pixels: one view leaves depth to the ridge.
       weights: [..., N] >= 0; none means 1. A point of weight 0 may hold anything.
       refinements: of the solution, each solving anew for what the points still lack, at once the
-        cost again. Without, coefficients of dense points are good to 1e-5 of the largest where
-        `ridge` is at least N / 3000 times the mean square of the first field along an axis, and
-        to some 1e-4, as with LAPACK in float32, where it is a twentieth of that; one refinement
-        brings 1e-5 there too.
+        cost again. Without, coefficients of dense points are good to 1e-5 of the largest for a
+        ridge of N / 4000 times the mean square of the first field, as seen along one axis; and
+        to 1e-4 and 2e-4, as with LAPACK in float32, for a fifth of that and fields that fall more
+        slowly. One refinement brings 1e-5 there too.
     """
     checks.shapes(
         mean=(basis.mean, "N 3"), image_points=(image_points, "... N 2"), camera=(camera, "... 2 4")
